@@ -1,0 +1,1 @@
+"""A compiler of tensor graphs: build a graph, compile it, call it."""

@@ -1,0 +1,1 @@
+"""Buffers: which value lives where and when, decided before anything runs."""

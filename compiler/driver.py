@@ -1,0 +1,138 @@
+"""The whole line in one place: graph → passes → fusion → kernels → buffers → runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from time import perf_counter
+
+from compiler import ops
+from compiler.buffers.schedule import Schedule, schedule
+from compiler.dump import NullDumper, dumper_for
+from compiler.errors import CompilerError
+from compiler.fusion.fuse import fuse
+from compiler.fusion.group import FusedGraph
+from compiler.ir.node import Graph
+from compiler.ir.printer import print_graph
+from compiler.kernels.loop_program import LoopProgram
+from compiler.kernels.lower import combine_program
+from compiler.kernels.targets import compile_programs
+from compiler.options import Options
+from compiler.passes.pipeline import run_pipeline
+from compiler.passes.report import PipelineReport
+from compiler.runtime.executable import Executable, Kernels
+from compiler.runtime.threadpool import default_pool
+from compiler.stages import Stages
+
+__all__ = ["Compiled", "compile_graph", "lower_graph", "ops"]
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A graph on its way: optimised, fused and scheduled, not yet machine code."""
+
+    traced: Graph
+    optimized: Graph
+    fused: FusedGraph
+    schedule: Schedule
+    report: PipelineReport
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+class Compiled(Executable):
+    """An executable that remembers how it was made; `text` shows every stage."""
+
+    def __init__(self, lowered: Lowered, kernels: Kernels, options: Options) -> None:
+        super().__init__(lowered.schedule, kernels, default_pool())
+        self.lowered = lowered
+        self.options = options
+        self.stages = Stages(self, lowered)
+
+    def text(self, stage: str) -> str:
+        """The text of a stage; see `compiler.stages.STAGES`."""
+        return self.stages.text(stage)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Nodes, kernels, products, host routines and copies of one run."""
+        return self.stages.counts()
+
+
+def lower_graph(
+    graph: Graph, options: Options | None = None, dumper: NullDumper | None = None
+) -> Lowered:
+    """Everything up to machine code: optimise, fuse, lower to loop programs, schedule.
+
+    Raises:
+        CompilerError: if the graph is malformed or an option names nothing.
+    """
+    options = options or Options.from_env()
+    dumper = dumper or dumper_for(options.dump_to, graph.name)
+    dumper.dump("traced", lambda: print_graph(graph))
+    clock = _Clock()
+    result = run_pipeline(graph, options, dumper if dumper.enabled else None)
+    clock("passes")
+    fused = fuse(result.graph, options)
+    clock("fusion")
+    plan = schedule(fused)
+    clock("lowering")
+    return Lowered(graph, result.graph, fused, plan, result.report, clock.seconds)
+
+
+def compile_graph(graph: Graph, options: Options | None = None) -> Compiled:
+    """Compile a graph for this machine.
+
+    The result is called with arrays, one per parameter. With ``options.dump_to`` every
+    stage is written to a folder.
+
+    Raises:
+        CompilerError: see `lower_graph`.
+    """
+    options = options or Options.from_env()
+    if options.target != "cpu":
+        raise CompilerError(
+            f"graphs are compiled for the CPU; target is {options.target!r}",
+            fix="use compiler.kernels.cuda_target for single kernels",
+        )
+    dumper = dumper_for(options.dump_to, graph.name)
+    lowered = lower_graph(graph, options, dumper)
+    clock = _Clock(lowered.seconds)
+    programs = programs_of(lowered.schedule)
+    addresses = compile_programs(list(programs.values()), options.emitter)
+    compiled = Compiled(
+        lowered, Kernels(dict(zip(programs, addresses, strict=True))), options
+    )
+    clock("kernels")
+    if dumper.enabled:
+        compiled.stages.dump(dumper)
+    return compiled
+
+
+def programs_of(plan: Schedule) -> dict[int, LoopProgram]:
+    """The loop program of every item that has one, by position."""
+    found: dict[int, LoopProgram] = {}
+    for position, item in enumerate(plan.items):
+        if item.kind == "kernel":
+            assert item.kernel is not None
+            found[position] = item.kernel.program
+        elif item.kind == "combine":
+            partial = item.partial
+            assert partial is not None
+            reducer = partial.value.node.op.emit
+            identity = reducer.identity(partial.dtype)  # type: ignore[union-attr]
+            found[position] = combine_program(
+                partial.combine, identity, partial.dtype, partial.value.dtype
+            )
+    return found
+
+
+class _Clock:
+    """Seconds between calls, by name."""
+
+    def __init__(self, seconds: dict[str, float] | None = None) -> None:
+        self.seconds = {} if seconds is None else seconds
+        self.last = perf_counter()
+
+    def __call__(self, name: str) -> None:
+        now = perf_counter()
+        self.seconds[name] = now - self.last
+        self.last = now

@@ -1,0 +1,1 @@
+"""Fusion: which nodes one kernel computes, and why not more."""

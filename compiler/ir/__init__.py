@@ -1,0 +1,1 @@
+"""Typed tensor graphs: types, nodes, builders, text, verification, interpretation."""

@@ -1,0 +1,158 @@
+"""dot_general: products summed over contracted dimensions, with batch dimensions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from compiler.ir.op import Kind, op
+from compiler.ir.types import TensorType
+from compiler.ops.common import (
+    Axis,
+    fail,
+    require_kind,
+    shift_axes,
+    sum_tangents,
+    via_f32,
+)
+
+Ints = tuple[int, ...]
+Pair = tuple[Ints, Ints]
+
+
+def free_dims(rank: int, contract: Ints, batch: Ints) -> Ints:
+    """Dimensions that are neither contracted nor batched, in order."""
+    return tuple(d for d in range(rank) if d not in contract and d not in batch)
+
+
+def _check_dims(x: TensorType, contract: Ints, batch: Ints, side: str) -> None:
+    used = (*contract, *batch)
+    if len(set(used)) != len(used) or any(not 0 <= d < x.rank for d in used):
+        what = f"contract {contract} and batch {batch} are not distinct dims of {side}"
+        fail("dot_general", "C2", f"{what} {x}")
+
+
+def _to_stack(x: np.ndarray, order: Sequence[int], counts: Sequence[int]) -> np.ndarray:
+    """`x` transposed to groups of `counts` dimensions, each merged to one."""
+    moved, shape, begin = x.transpose(order), [], 0
+    for count in counts:
+        shape.append(int(np.prod(moved.shape[begin : begin + count], dtype=np.int64)))
+        begin += count
+    return moved.reshape(shape)
+
+
+def _operand_gradient(
+    b: Any, g: Any, other: Any, own: tuple[Ints, Ints, Ints], far: Any, first: bool
+) -> Any:
+    """Cotangent of one operand: a dot of the cotangent with the other operand.
+
+    `own` and `far` are (contract, batch, free) of this operand and of the other;
+    `first` tells that this one is the left operand. Of the two operand orders the one
+    that needs no transpose is taken, if there is one.
+    """
+    (contract, batch, free), (far_contract, far_batch, far_free) = own, far
+    lead = len(batch)
+    split = lead + (len(free) if first else len(far_free))
+    left, right = tuple(range(lead, split)), tuple(range(split, b.type_of(g).rank))
+    summed = right if first else left
+    tail = [contract[far_contract.index(d)] for d in sorted(far_contract)]
+    rows = tuple(range(lead))
+    g_first = [*batch, *free, *tail]
+    other_first = [*batch, *tail, *free]
+    if other_first == sorted(other_first) and g_first != sorted(g_first):
+        return b.dot_general(
+            other, g, contract=(far_free, summed), batch=(far_batch, rows)
+        )
+    product = b.dot_general(
+        g, other, contract=(summed, far_free), batch=(rows, far_batch)
+    )
+    if g_first == sorted(g_first):
+        return product
+    order = tuple(g_first.index(d) for d in range(len(g_first)))
+    return b.transpose(product, permutation=order)
+
+
+@op("dot_general", kind=Kind.CONTRACTION, attrs=("batch", "contract"))
+class DotGeneral:
+    """Sum of products over ``contract``; the result has the batch dimensions, the free
+    dimensions of the left operand, then those of the right. f16 and bf16 are summed in
+    f32 and rounded once.
+
+    C1: both operands have the same numeric dtype.
+    C2: `contract` and `batch` name distinct dimensions of each operand.
+    C3: as many dimensions are named on the left as on the right, and sizes agree.
+    """
+
+    def infer(
+        p: TensorType, q: TensorType, *, contract: Pair, batch: Pair
+    ) -> TensorType:
+        require_kind("dot_general", "C1", p, "iufc")
+        if p.dtype is not q.dtype:
+            fail("dot_general", "C1", f"operand dtypes differ: {p} vs {q}")
+        _check_dims(p, contract[0], batch[0], "the left operand")
+        _check_dims(q, contract[1], batch[1], "the right operand")
+        for left, right in (contract, batch):
+            if tuple(p.shape[d] for d in left) != tuple(q.shape[d] for d in right):
+                fail("dot_general", "C3", f"dims {left} of {p} vs {right} of {q}")
+        p_free = free_dims(p.rank, contract[0], batch[0])
+        q_free = free_dims(q.rank, contract[1], batch[1])
+        shape = [p.shape[d] for d in (*batch[0], *p_free)]
+        return p.with_shape((*shape, *(q.shape[d] for d in q_free)))
+
+    @via_f32
+    def evaluate(
+        p: np.ndarray, q: np.ndarray, *, contract: Pair, batch: Pair
+    ) -> np.ndarray:
+        p_free = free_dims(p.ndim, contract[0], batch[0])
+        q_free = free_dims(q.ndim, contract[1], batch[1])
+        shape = [p.shape[d] for d in (*batch[0], *p_free)]
+        shape += [q.shape[d] for d in q_free]
+        lead, summed = len(batch[0]), len(contract[0])
+        left = (*batch[0], *p_free, *contract[0])
+        right = (*batch[1], *contract[1], *q_free)
+        stack_p = _to_stack(p, left, (lead, len(p_free), summed))
+        stack_q = _to_stack(q, right, (lead, summed, len(q_free)))
+        return np.matmul(stack_p, stack_q).reshape(shape)
+
+    def vjp(
+        b: Any, g: Any, y: Any, p: Any, q: Any, *, contract: Pair, batch: Pair
+    ) -> tuple[Any, Any]:
+        ranks = b.type_of(p).rank, b.type_of(q).rank
+        left, right = (
+            (contract[i], batch[i], free_dims(ranks[i], contract[i], batch[i]))
+            for i in (0, 1)
+        )
+        dp = _operand_gradient(b, g, q, left, right, True)
+        dq = _operand_gradient(b, g, p, right, left, False)
+        return dp, dq
+
+    def jvp(b: Any, ts: Any, y: Any, p: Any, q: Any, **attrs: Any) -> Any:
+        pairs = ((ts[0], q), (p, ts[1]))
+        kept = [pair for pair in pairs if pair[0] is not None and pair[1] is not None]
+        return sum_tangents(b, [b.dot_general(*pair, **attrs) for pair in kept])
+
+    def batch(
+        b: Any, xs: Any, dims: Sequence[Axis], *, contract: Pair, batch: Pair
+    ) -> Any:
+        sides = []
+        for side, dim in enumerate(dims):
+            pair = contract[side], batch[side]
+            sides.append(
+                pair if dim is None else tuple(shift_axes(axes, dim) for axes in pair)
+            )
+        contracts, batches = zip(*sides, strict=True)
+        if None not in dims:
+            batches = ((dims[0], *batches[0]), (dims[1], *batches[1]))
+            return b.dot_general(*xs, contract=contracts, batch=batches), 0
+        side = 0 if dims[0] is not None else 1
+        free = [
+            free_dims(b.type_of(x).rank, c, n)
+            for x, c, n in zip(xs, contracts, batches, strict=True)
+        ]
+        position = len(batches[0]) + side * len(free[0])
+        position += free[side].index(dims[side])
+        return b.dot_general(*xs, contract=contracts, batch=batches), position
+
+    emit = None

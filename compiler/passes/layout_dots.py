@@ -1,0 +1,108 @@
+"""Give every product the memory layout that a matrix routine reads.
+
+An operand of a matrix product is ``[batch..., m..., k...]`` or ``[batch..., k..., m...]``
+with each run of dimensions in the same order on both sides. Operands that are laid out
+otherwise get a transpose, which is then one copy; all others are read in place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from compiler.ir import op as op_table
+from compiler.ir.builder import infer_types
+from compiler.ir.dims import Dim, size_of
+from compiler.ir.node import Graph, Node, Value
+from compiler.ir.rewrite import rebuild
+from compiler.passes.context import PassContext
+
+Dims = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class GemmShape:
+    """A dot_general as a batched matrix product.
+
+    ``C[batch, m, n] = op(A) op(B)``; `trans_a` says A is stored ``[k, m]``, `trans_b`
+    that B is stored ``[n, k]``.
+    """
+
+    batch: Dim
+    m: Dim
+    n: Dim
+    k: Dim
+    trans_a: bool
+    trans_b: bool
+
+
+def gemm_shape(node: Node) -> GemmShape | None:
+    """How a dot_general is a matrix product as it is stored; None if it is not."""
+    (lhs, rhs), attrs = node.inputs, node.attrs
+    (lc, rc), (lb, rb) = attrs["contract"], attrs["batch"]
+    left = _matches(lhs, lb, lc)
+    right = _matches(rhs, rb, rc)
+    if left is None or right is None:
+        return None
+    free_l = [d for d in range(lhs.type.rank) if d not in lb and d not in lc]
+    free_r = [d for d in range(rhs.type.rank) if d not in rb and d not in rc]
+    return GemmShape(
+        batch=size_of(lhs.shape[d] for d in lb),
+        m=size_of(lhs.shape[d] for d in free_l),
+        n=size_of(rhs.shape[d] for d in free_r),
+        k=size_of(lhs.shape[d] for d in lc),
+        trans_a=left == "contract first",
+        trans_b=right == "contract last",
+    )
+
+
+def _matches(operand: Value, batch: Dims, contract: Dims) -> str | None:
+    """Whether the contracted dimensions come last or first behind the batch."""
+    rank, b, c = operand.type.rank, len(batch), len(contract)
+    if batch != tuple(range(b)):
+        return None
+    if contract == tuple(range(rank - c, rank)):
+        return "contract last"
+    if contract == tuple(range(b, b + c)):
+        return "contract first"
+    return None
+
+
+def layout_dots(graph: Graph, context: PassContext) -> Graph:
+    """Insert transposes where `gemm_shape` has no answer."""
+
+    def rewrite(node: Node) -> tuple[Value, ...] | None:
+        if node.op.name != "dot_general" or gemm_shape(node) is not None:
+            return None
+        return _laid_out(node).outputs
+
+    return rebuild(graph, rewrite)
+
+
+def _laid_out(node: Node) -> Node:
+    (lhs, rhs), attrs = node.inputs, node.attrs
+    (lc, rc), (lb, rb) = attrs["contract"], attrs["batch"]
+    new_lhs = _moved(node, lhs, lb, lc)
+    new_rhs = _moved(node, rhs, rb, rc)
+    b = len(lb)
+    batch = tuple(range(b))
+    contracts = tuple(
+        tuple(range(v.type.rank - len(lc), v.type.rank)) for v in (lhs, rhs)
+    )
+    new_attrs = {**attrs, "contract": contracts, "batch": (batch, batch)}
+    return Node(
+        node.op, (new_lhs, new_rhs), new_attrs, node.types, node.loc, node.scope
+    )
+
+
+def _moved(node: Node, operand: Value, batch: Dims, contract: Dims) -> Value:
+    """The operand as ``[batch..., free..., contract...]``."""
+    free = tuple(
+        d for d in range(operand.type.rank) if d not in batch and d not in contract
+    )
+    permutation = (*batch, *free, *contract)
+    if permutation == tuple(range(operand.type.rank)):
+        return operand
+    record = op_table.get("transpose")
+    attrs = {"permutation": permutation}
+    types = infer_types(record, (operand.type,), attrs)
+    return Node(record, (operand,), attrs, types, node.loc, node.scope).output

@@ -1,0 +1,249 @@
+"""Selecting, sorting, searching and set functions of the Array API.
+
+Functions whose result shape depends on values (`nonzero`, `unique_values`) run on eager
+tensors only.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jitflow.dtypes import int64
+from jitflow.errors import ArgumentError, DTypeError, IndexingError, TracerError
+from jitflow.ops.coerce import as_tensor, is_tracing, normalize_axis, require
+from jitflow.ops.dispatch import builder as b
+from jitflow.ops.elementwise import add, less, where
+from jitflow.ops.manipulation import moveaxis, reshape
+from jitflow.tensor.tensor import Tensor, wrap
+
+
+def gather_axis(x: Tensor, indices: Tensor, axis: int) -> Tensor:
+    """``take`` with indices already counted from 0 and known to fit."""
+    return b.gather(x, indices, axis=axis, mode="clip")
+
+
+def _from_front(indices: Tensor, size: Any, name: str) -> Tensor:
+    """Indices counted from 0, as int64; checked when their values are known."""
+    if not indices.dtype.is_integer:
+        raise DTypeError(f"{name}: indices are integers, given {indices.dtype}")
+    indices = b.cast(indices, int64)
+    if not is_tracing() and indices.size:
+        low, high = indices._data.min(), indices._data.max()
+        if low < -size or high >= size:
+            bad = low if low < -size else high
+            raise IndexingError(f"{name}: index {bad} is out of bounds for size {size}")
+        if low >= 0:
+            return indices
+    return where(less(indices, 0), add(indices, size), indices)
+
+
+def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
+    """The elements of `x` at `indices` along `axis`, which their shape replaces.
+
+    Raises:
+        IndexingError: if an eager index is out of bounds; in a trace it is clipped.
+    """
+    x, indices = as_tensor(x), as_tensor(indices, argument="indices")
+    if axis is None:
+        if x.ndim != 1:
+            raise ArgumentError(f"take: axis is needed for a tensor of rank {x.ndim}")
+        axis = 0
+    position = normalize_axis(axis, x.ndim, "take")
+    return gather_axis(x, _from_front(indices, x.shape[position], "take"), position)
+
+
+def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
+    """``result[..., i, ...] = x[..., indices[..., i, ...], ...]`` along `axis`.
+
+    The other dimensions of `x` and `indices` are equal, or 1 in one of them.
+    """
+    x, indices = as_tensor(x), as_tensor(indices, argument="indices")
+    if x.ndim != indices.ndim:
+        raise ArgumentError(
+            f"take_along_axis: indices have rank {indices.ndim}, x has {x.ndim}"
+        )
+    position = normalize_axis(axis, x.ndim, "take_along_axis")
+    index = _from_front(indices, x.shape[position], "take_along_axis")
+    lead = _lead_shape(x, index, position)
+    count, size = index.shape[position], x.shape[position]
+    x, index = moveaxis(x, position, -1), moveaxis(index, position, -1)
+    rows: Any = 1
+    for d in lead:
+        rows = rows * d
+    flat = reshape(b.broadcast(x, (*lead, size)), (rows * size,))
+    index = reshape(b.broadcast(index, (*lead, count)), (rows, count))
+    first = b.iota(type=b.type_of(index), dim=0) * size
+    picked = gather_axis(flat, add(index, first), 0)
+    return moveaxis(reshape(picked, (*lead, count)), -1, position)
+
+
+def _lead_shape(x: Tensor, index: Tensor, axis: int) -> tuple[Any, ...]:
+    pairs = [
+        (d, e)
+        for i, (d, e) in enumerate(zip(x.shape, index.shape, strict=True))
+        if i != axis
+    ]
+    if any(d != e and 1 not in (d, e) for d, e in pairs):
+        raise ArgumentError(
+            "take_along_axis: shapes do not fit",
+            operands={"x": x, "indices": index},
+        )
+    return tuple(e if d == 1 else d for d, e in pairs)
+
+
+# ------------------------------------------------------------------------- sorting
+
+
+def argsort(
+    x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+) -> Tensor:
+    """Positions (int64) that sort `x` along `axis`; NaN comes last, ties in order."""
+    x = as_tensor(x)
+    require("argsort", x, "biuf", "real")
+    position = normalize_axis(axis, x.ndim, "argsort")
+    ramp = b.iota(type=b.type_of(x).with_dtype(int64), dim=position)
+    return _sort(x, ramp, position, descending)[1]
+
+
+def _sort(x: Tensor, ramp: Tensor, axis: int, descending: bool) -> tuple[Any, ...]:
+    if not descending:
+        return b.sort(x, ramp, axis=axis)
+    # Reversed before and after, a stable ascending sort keeps the order of ties.
+    flipped = [b.reverse(t, dims=(axis,)) for t in (x, ramp)]
+    return tuple(b.reverse(t, dims=(axis,)) for t in b.sort(*flipped, axis=axis))
+
+
+def sort(
+    x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True
+) -> Tensor:
+    """`x` sorted along `axis`; NaN comes last (first if `descending`)."""
+    x = as_tensor(x)
+    require("sort", x, "biuf", "real")
+    position = normalize_axis(axis, x.ndim, "sort")
+    ramp = b.iota(type=b.type_of(x).with_dtype(int64), dim=position)
+    return _sort(x, ramp, position, descending)[0]
+
+
+def top_k(x: Any, k: int, /, *, axis: int = -1) -> tuple[Tensor, Tensor]:
+    """The `k` largest elements along `axis`, in order, and their positions.
+
+    Raises:
+        ArgumentError: if there are fewer than `k`.
+    """
+    x = as_tensor(x)
+    require("top_k", x, "iuf", "real")
+    position = normalize_axis(axis, x.ndim, "top_k")
+    size = x.shape[position]
+    if isinstance(size, int) and not 0 <= k <= size:
+        raise ArgumentError(f"top_k: k = {k} of {size} elements")
+    ramp = b.iota(type=b.type_of(x).with_dtype(int64), dim=position)
+    key = tuple(slice(k) if i == position else slice(None) for i in range(x.ndim))
+    values, indices = _sort(x, ramp, position, True)
+    return values[key], indices[key]
+
+
+def searchsorted(x1: Any, x2: Any, /, *, side: str = "left") -> Tensor:
+    """Positions (int64) where the elements of `x2` go in the sorted vector `x1`.
+
+    Raises:
+        ArgumentError: if `side` is not ``"left"`` or ``"right"``.
+    """
+    if side not in ("left", "right"):
+        raise ArgumentError(f"searchsorted: side is 'left' or 'right', given {side!r}")
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    column = reshape(x2, (*x2.shape, 1))
+    before = less(x1, column) if side == "left" else x1 <= column
+    return b.reduce_sum(b.cast(before, int64), axes=(x2.ndim,))
+
+
+# ---------------------------------------------------------- value-dependent shapes
+
+
+def _eager_array(name: str, x: Any) -> np.ndarray:
+    x = as_tensor(x)
+    if is_tracing():
+        raise TracerError(
+            f"{name}: the shape of the result depends on values",
+            operands={"x": x},
+            fix=f"call jf.{name} outside the function, or use jf.where",
+        )
+    return x.numpy()
+
+
+def nonzero(x: Any, /) -> tuple[Tensor, ...]:
+    """Positions of the elements that are not zero, one tensor per dimension.
+
+    Raises:
+        TracerError: while tracing.
+    """
+    return tuple(wrap(i) for i in np.nonzero(_eager_array("nonzero", x)))
+
+
+class UniqueAll(NamedTuple):
+    """What `unique_all` returns."""
+
+    values: Tensor
+    indices: Tensor
+    inverse_indices: Tensor
+    counts: Tensor
+
+
+class UniqueCounts(NamedTuple):
+    """What `unique_counts` returns."""
+
+    values: Tensor
+    counts: Tensor
+
+
+class UniqueInverse(NamedTuple):
+    """What `unique_inverse` returns."""
+
+    values: Tensor
+    inverse_indices: Tensor
+
+
+def unique_all(x: Any, /) -> UniqueAll:
+    """Distinct values, first positions, positions in the values, and counts.
+
+    Raises:
+        TracerError: while tracing.
+    """
+    return UniqueAll(*map(wrap, np.unique_all(_eager_array("unique_all", x))))
+
+
+def unique_counts(x: Any, /) -> UniqueCounts:
+    """Distinct values and how often each occurs.
+
+    Raises:
+        TracerError: while tracing.
+    """
+    return UniqueCounts(*map(wrap, np.unique_counts(_eager_array("unique_counts", x))))
+
+
+def unique_inverse(x: Any, /) -> UniqueInverse:
+    """Distinct values and for every element its position in them.
+
+    Raises:
+        TracerError: while tracing.
+    """
+    array = _eager_array("unique_inverse", x)
+    return UniqueInverse(*map(wrap, np.unique_inverse(array)))
+
+
+def unique_values(x: Any, /) -> Tensor:
+    """Distinct values, sorted.
+
+    Raises:
+        TracerError: while tracing.
+    """
+    return wrap(np.sort(np.unique_values(_eager_array("unique_values", x))))
+
+
+def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:
+    """Where the elements of `x1` occur in `x2`."""
+    x1, x2 = as_tensor(x1), as_tensor(x2)
+    column = reshape(x1, (*x1.shape, 1))
+    found = b.reduce_or(column == reshape(x2, (-1,)), axes=(x1.ndim,))
+    return ~found if invert else found

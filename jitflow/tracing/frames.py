@@ -1,0 +1,60 @@
+"""Finding the user's frames on the stack while tracing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from types import FrameType
+
+from compiler.ir.location import UNKNOWN, Location, is_internal
+
+
+@lru_cache(maxsize=4096)
+def _is_internal(filename: str) -> bool:
+    return is_internal(filename)
+
+
+class FrameWatcher:
+    """Walks the stack once for each op: gives its line, and reports new user frames.
+
+    Args:
+        on_frame: called with each user frame the first time that it is seen below the
+            traced function's own; while it returns True it is called for every op.
+    """
+
+    def __init__(self, on_frame: Callable[[FrameType], bool] | None = None) -> None:
+        self._on_frame = on_frame
+        # Frames are kept alive while tracing, so that their identity is unique.
+        self._seen: dict[FrameType, bool] = {}
+        self._bottom: FrameType | None = None
+
+    def start(self) -> None:
+        """Frames older than the caller's are not the trace's business."""
+        self._bottom = sys._getframe(1)
+
+    def stop(self) -> None:
+        """Forget all frames."""
+        self._seen.clear()
+        self._bottom = None
+        self._on_frame = None
+
+    def location(self) -> Location:
+        """The user's innermost line, or `UNKNOWN`."""
+        found = UNKNOWN
+        frame: FrameType | None = sys._getframe(1)
+        bottom = self._bottom
+        while frame is not None and frame is not bottom:
+            code = frame.f_code
+            if not _is_internal(code.co_filename):
+                if found is UNKNOWN:
+                    found = Location(code.co_filename, frame.f_lineno, code.co_name)
+                self._report(frame)
+                if self._on_frame is None:
+                    break
+            frame = frame.f_back
+        return found
+
+    def _report(self, frame: FrameType) -> None:
+        if self._on_frame is not None and self._seen.get(frame, True):
+            self._seen[frame] = self._on_frame(frame)

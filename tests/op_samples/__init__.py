@@ -1,0 +1,35 @@
+"""Samples of every op: operands, attributes and what NumPy says about them.
+
+One module per module of `compiler.ops`; `ALL` maps op names to their samples.
+"""
+
+from tests.op_samples import (
+    contractions,
+    cumulative,
+    elementwise_binary,
+    elementwise_other,
+    elementwise_unary,
+    indexing,
+    leaf,
+    random,
+    reductions,
+    slicing,
+)
+from tests.op_samples.common import Sample
+
+ALL: dict[str, list[Sample]] = {
+    name: samples
+    for module in (
+        contractions,
+        cumulative,
+        elementwise_binary,
+        elementwise_other,
+        elementwise_unary,
+        indexing,
+        leaf,
+        random,
+        reductions,
+        slicing,
+    )
+    for name, samples in module.SAMPLES.items()
+}

@@ -1,0 +1,390 @@
+"""Every op of the table against NumPy: types, values, derivatives, batch rules."""
+
+from __future__ import annotations
+
+import itertools
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+import compiler.ops  # noqa: F401
+from compiler.errors import TypeInferenceError
+from compiler.ir import op as op_table
+from compiler.ir.builder import infer_types
+from compiler.ir.dims import symbol
+from compiler.ir.op import Op
+from compiler.ir.types import parse_type, type_of_array
+from tests.numpy_builder import NumpyBuilder
+from tests.op_samples import ALL, Sample
+
+TABLE = op_table.table()
+B = NumpyBuilder()
+CASES = [
+    pytest.param(TABLE[name], sample, id=f"{name}-{i}")
+    for name, samples in sorted(ALL.items())
+    for i, sample in enumerate(samples)
+]
+# Values come from outside the graph, or graphs are in the attributes.
+WITHOUT_SAMPLES = {"parameter"}
+
+
+def test_every_record_has_samples_and_documentation() -> None:
+    missing = {n for n in TABLE if not ALL.get(n)} - WITHOUT_SAMPLES
+    assert not missing
+    assert set(ALL) <= set(TABLE)
+    assert all(record.doc for record in TABLE.values())
+
+
+def run(op: Op, *inputs: Any, **attrs: Any) -> Any:
+    """One op through the checking builder, always as a tuple."""
+    result = B.apply(op, inputs, attrs)
+    return result if isinstance(result, tuple) else (result,)
+
+
+def assert_close(
+    actual: np.ndarray, expected: Any, ulp: float, atol: float = 0.0
+) -> None:
+    """Equal within `ulp` units in the last place; NaN equals NaN."""
+    expected = np.asarray(expected)
+    assert actual.dtype == expected.dtype
+    assert actual.shape == expected.shape
+    if actual.dtype.kind in "biu":
+        np.testing.assert_array_equal(actual, expected)
+        return
+    if actual.dtype.kind == "c":
+        eps, dtype = np.finfo(actual.dtype).eps, np.complex128
+    elif actual.dtype.kind == "V":
+        eps, dtype = 2.0**-7, np.float64
+    else:
+        eps, dtype = np.finfo(actual.dtype).eps, np.float64
+    tiny = 1e-7 if actual.dtype.itemsize == 2 else 1e-40 if eps > 1e-10 else 1e-300
+    np.testing.assert_allclose(
+        actual.astype(dtype), expected.astype(dtype), rtol=ulp * eps, atol=atol or tiny
+    )
+
+
+@pytest.mark.parametrize(("op", "sample"), CASES)
+def test_evaluate(op: Op, sample: Sample) -> None:
+    before = [x.copy() for x in sample.inputs]
+    results = run(op, *sample.inputs, **sample.attrs)
+    for x, copy in zip(sample.inputs, before, strict=True):
+        assert x.tobytes() == copy.tobytes()
+    assert all(r.flags.c_contiguous for r in results)
+    if sample.reference is None:
+        return
+    with np.errstate(all="ignore"):
+        expected = sample.reference(*sample.inputs, **sample.attrs)
+    expected = expected if isinstance(expected, tuple) else (expected,)
+    for result, value in zip(results, expected, strict=True):
+        assert_close(result, value, sample.ulp, sample.atol)
+
+
+def is_inexact(x: np.ndarray) -> bool:
+    return x.dtype in (np.float64, np.complex128)
+
+
+GRADIENTS = [
+    case
+    for case in CASES
+    if case.values[0].vjp
+    and case.values[1].grad
+    and any(map(is_inexact, case.values[1].inputs))
+]
+
+
+def direction_like(x: np.ndarray, seed: str) -> np.ndarray:
+    rng = np.random.default_rng(zlib.crc32(f"{x.shape}{seed}".encode()))
+    value = rng.normal(size=x.shape)
+    if x.dtype.kind == "c":
+        value = value + 1j * rng.normal(size=x.shape)
+    return np.asarray(value).astype(x.dtype)
+
+
+def pairing(g: Any, tangent: Any) -> float:
+    """The pairing under which a vjp is the transpose of a jvp (no conjugation)."""
+    return float(np.real(np.sum(g * tangent)))
+
+
+def finite_difference(
+    op: Op, sample: Sample, tangents: list[np.ndarray | None]
+) -> tuple[np.ndarray, ...]:
+    step = 1e-6
+
+    def moved(sign: int) -> tuple[np.ndarray, ...]:
+        xs = [
+            x if t is None else np.asarray(x + sign * step * t)
+            for x, t in zip(sample.inputs, tangents, strict=True)
+        ]
+        return run(op, *xs, **sample.attrs)
+
+    return tuple(
+        (up - down) / (2 * step) if is_inexact(up) else np.zeros(up.shape)
+        for up, down in zip(moved(1), moved(-1), strict=True)
+    )
+
+
+def tangent_choices(sample: Sample) -> list[list[np.ndarray | None]]:
+    """A tangent for all operands, then for each alone."""
+    everything = [
+        direction_like(x, f"t{i}") if is_inexact(x) else None
+        for i, x in enumerate(sample.inputs)
+    ]
+    count = sum(t is not None for t in everything)
+    singles = [
+        [t if i == j else None for i, t in enumerate(everything)]
+        for j, chosen in enumerate(everything)
+        if chosen is not None
+    ]
+    return [everything, *(singles if count > 1 else [])]
+
+
+def assert_near(actual: Any, expected: Any, scale: float = 1.0) -> None:
+    np.testing.assert_allclose(actual, expected, rtol=2e-6, atol=2e-7 * scale)
+
+
+@pytest.mark.parametrize(("op", "sample"), GRADIENTS)
+def test_jvp_against_finite_differences(op: Op, sample: Sample) -> None:
+    results = run(op, *sample.inputs, **sample.attrs)
+    y = results if len(results) > 1 else results[0]
+    for tangents in tangent_choices(sample):
+        numeric = finite_difference(op, sample, tangents)
+        ours = op.jvp(B, tuple(tangents), y, *sample.inputs, **sample.attrs)
+        ours = ours if isinstance(ours, tuple) else (ours,)
+        for tangent, value, result in zip(ours, numeric, results, strict=True):
+            if not is_inexact(result):
+                assert tangent is None
+                continue
+            assert tangent.dtype == result.dtype
+            assert tangent.shape == result.shape
+            assert_near(tangent, value, max(1.0, np.abs(value).max(initial=0)))
+    nothing = op.jvp(B, (None,) * len(sample.inputs), y, *sample.inputs, **sample.attrs)
+    assert nothing is None or all(part is None for part in nothing)
+
+
+@pytest.mark.parametrize(("op", "sample"), GRADIENTS)
+def test_vjp_is_the_transpose_of_the_jvp(op: Op, sample: Sample) -> None:
+    results = run(op, *sample.inputs, **sample.attrs)
+    single = len(results) == 1
+    y = results[0] if single else results
+    if not any(map(is_inexact, results)):
+        return
+    gs = tuple(
+        direction_like(r, f"g{i}") if is_inexact(r) else None
+        for i, r in enumerate(results)
+    )
+    g = gs[0] if single else gs
+    cotangents = op.vjp(B, g, y, *sample.inputs, **sample.attrs)
+    assert len(cotangents) == len(sample.inputs)
+    for tangents in tangent_choices(sample):
+        numeric = finite_difference(op, sample, tangents)
+        pairs = zip(gs, numeric, strict=True)
+        forward = sum(pairing(a, b) for a, b in pairs if a is not None)
+        backward = 0.0
+        for ct, x, tangent in zip(cotangents, sample.inputs, tangents, strict=True):
+            if tangent is None:
+                continue
+            assert ct.dtype == x.dtype
+            assert ct.shape == x.shape
+            backward += pairing(ct, tangent)
+        assert_near(backward, forward, 1 + abs(forward))
+    for ct, x in zip(cotangents, sample.inputs, strict=True):
+        assert is_inexact(x) or ct is None
+
+
+def batch_layouts(sample: Sample) -> list[list[int | None]]:
+    """Batch axes to try: all first, all last, each operand alone."""
+    count = len(sample.inputs)
+    layouts: list[list[int | None]] = [[0] * count]
+    layouts.append([x.ndim for x in sample.inputs])
+    if count > 1:
+        for i in range(count):
+            layouts.append([0 if i == j else None for j in range(count)])
+            layouts.append(
+                [None if i == j else x.ndim for j, x in enumerate(sample.inputs)]
+            )
+    return layouts
+
+
+def batched_inputs(sample: Sample, layout: list[int | None]) -> list[np.ndarray]:
+    size = 3
+    return [
+        x
+        if dim is None
+        else np.stack([np.roll(x, i).reshape(x.shape) for i in range(size)], axis=dim)
+        for x, dim in zip(sample.inputs, layout, strict=True)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("op", "sample"),
+    [
+        c
+        for c in CASES
+        if c.values[0].batch and c.values[1].batch and c.values[1].inputs
+    ],
+)
+def test_batch_against_a_loop(op: Op, sample: Sample) -> None:
+    for layout in batch_layouts(sample):
+        xs = batched_inputs(sample, layout)
+        results, dims = op.batch(B, tuple(xs), tuple(layout), **sample.attrs)
+        if not isinstance(results, tuple):
+            results, dims = (results,), (dims,)
+        elif not isinstance(dims, tuple):
+            dims = (dims,) * len(results)
+        for i in range(3):
+            one = [
+                x if d is None else np.take(x, i, axis=d)
+                for x, d in zip(xs, layout, strict=True)
+            ]
+            expected = run(op, *map(np.asarray, one), **sample.attrs)
+            for result, dim, value in zip(results, dims, expected, strict=True):
+                part = result if dim is None else np.take(result, i, axis=dim)
+                assert_close(np.asarray(part), value, 64, sample.atol)
+
+
+# ------------------------------------------------------------ constraints, symbols
+
+BROKEN = [
+    ("add", "C2", ["f32[3]", "f32[4]"], {}),
+    ("add", "C2", ["f32[3]", "f64[3]"], {}),
+    ("add", "C1", ["bool[3]", "bool[3]"], {}),
+    ("exponential", "C1", ["i32[3]"], {}),
+    ("compare", "C3", ["f32[3]", "f32[3]"], {"direction": "XX"}),
+    ("compare", "C1", ["c64[3]", "c64[3]"], {"direction": "LT"}),
+    ("select", "C1", ["bool[]", "f32[3]", "f32[3]"], {}),
+    ("select", "C2", ["bool[3]", "f32[3]", "f64[3]"], {}),
+    ("clamp", "C2", ["f32[]", "f32[3]", "f32[3]"], {}),
+    ("complex", "C1", ["f16[3]", "f16[3]"], {}),
+    ("iota", "C1", [], {"dim": 1, "type": parse_type("f32[3]")}),
+    ("iota", "C2", [], {"dim": 0, "type": parse_type("bool[3]")}),
+    ("broadcast_in_dim", "C1", ["f32[3]"], {"dims": (), "shape": (3,)}),
+    ("broadcast_in_dim", "C2", ["f32[3,3]"], {"dims": (0, 0), "shape": (3, 3)}),
+    ("broadcast_in_dim", "C3", ["f32[3]"], {"dims": (0,), "shape": (4,)}),
+    ("reshape", "C1", ["f32[3]"], {"shape": (2, 2)}),
+    ("transpose", "C1", ["f32[3,2]"], {"permutation": (0, 0)}),
+    ("reverse", "C1", ["f32[3]"], {"dims": (1,)}),
+    ("concatenate", "C1", ["f32[3]", "f64[3]"], {"dimension": 0}),
+    ("concatenate", "C2", ["f32[3]", "f32[3]"], {"dimension": 1}),
+    ("concatenate", "C3", ["f32[3,2]", "f32[3,3]"], {"dimension": 0}),
+    ("get_dimension_size", "C1", ["f32[3]"], {"dim": 1}),
+    ("slice", "C1", ["f32[3]"], {"start": (), "limit": (), "strides": ()}),
+    ("slice", "C2", ["f32[3]"], {"start": (2,), "limit": (4,), "strides": (1,)}),
+    ("slice", "C2", ["f32[3]"], {"start": (0,), "limit": (3,), "strides": (0,)}),
+    ("pad", "C1", ["f32[3]", "f32[]"], {"low": (), "high": (), "interior": ()}),
+    ("pad", "C2", ["f32[3]", "f64[]"], {"low": (0,), "high": (0,), "interior": (0,)}),
+    ("pad", "C3", ["f32[3]", "f32[]"], {"low": (-4,), "high": (0,), "interior": (0,)}),
+    ("dynamic_slice", "C1", ["f32[3]"], {"sizes": (1,)}),
+    ("dynamic_slice", "C2", ["f32[3]", "f32[]"], {"sizes": (1,)}),
+    ("dynamic_slice", "C3", ["f32[3]", "i32[]"], {"sizes": (4,)}),
+    ("dynamic_update_slice", "C3", ["f32[3]", "f64[3]", "i32[]"], {}),
+    ("reduce_sum", "C1", ["bool[3]"], {"axes": (0,)}),
+    ("reduce_sum", "C2", ["f32[3,3]"], {"axes": (1, 0)}),
+    ("arg_reduce", "C2", ["f32[0]"], {"axis": 0, "dtype": parse_type("i32[]").dtype,
+                                      "kind": "max"}),
+    ("cumulative_sum", "C2", ["f32[3]"], {"axis": 1, "reverse": False}),
+    ("dot_general", "C1", ["f32[3]", "f64[3]"],
+     {"contract": ((0,), (0,)), "batch": ((), ())}),
+    ("dot_general", "C2", ["f32[3]", "f32[3]"],
+     {"contract": ((1,), (0,)), "batch": ((), ())}),
+    ("dot_general", "C3", ["f32[3]", "f32[4]"],
+     {"contract": ((0,), (0,)), "batch": ((), ())}),
+    ("rng_bits", "C1", ["u32[3]"], {"shape": (2,), "bits": 32}),
+    ("rng_bits", "C2", ["u32[2]"], {"shape": (2,), "bits": 16}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "label", "types", "attrs"), BROKEN)
+def test_broken_constraints_are_named(
+    name: str, label: str, types: list[str], attrs: dict[str, Any]
+) -> None:
+    with pytest.raises(TypeInferenceError, match=f"{name}: {label} "):
+        infer_types(TABLE[name], tuple(map(parse_type, types)), attrs)
+    assert f"{label}:" in TABLE[name].doc
+
+
+N = symbol("B")
+SYMBOLIC = [
+    ("add", ["f32[B,3]", "f32[B,3]"], {}, "f32[B,3]"),
+    ("compare", ["f32[B]", "f32[B]"], {"direction": "LT"}, "bool[B]"),
+    ("reshape", ["f32[B,3,4]"], {"shape": (N, 12)}, "f32[B,12]"),
+    ("reshape", ["f32[B,3,4]"], {"shape": (N * 12,)}, "f32[12*B]"),
+    ("transpose", ["f32[B,3]"], {"permutation": (1, 0)}, "f32[3,B]"),
+    ("broadcast_in_dim", ["f32[3]"], {"dims": (1,), "shape": (N, 3)}, "f32[B,3]"),
+    ("slice", ["f32[B,3]"], {"start": (0, 1), "limit": (N, 3), "strides": (1, 1)},
+     "f32[B,2]"),
+    ("slice", ["f32[2*B]"], {"start": (0,), "limit": (N * 2,), "strides": (2,)},
+     "f32[B]"),
+    ("pad", ["f32[B]", "f32[]"], {"low": (1,), "high": (1,), "interior": (0,)},
+     "f32[B+2]"),
+    ("concatenate", ["f32[B]", "f32[3]", "f32[B]"], {"dimension": 0}, "f32[2*B+3]"),
+    ("reduce_sum", ["f32[B,3]"], {"axes": (1,)}, "f32[B]"),
+    ("dot_general", ["f32[B,3]", "f32[3,4]"],
+     {"contract": ((1,), (0,)), "batch": ((), ())}, "f32[B,4]"),
+    ("rng_bits", ["u32[2]"], {"shape": (N, 3), "bits": 32}, "u32[B,3]"),
+    ("iota", [], {"dim": 0, "type": parse_type("i32[B]")}, "i32[B]"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "types", "attrs", "expected"), SYMBOLIC)
+def test_symbolic_shapes(
+    name: str, types: list[str], attrs: dict[str, Any], expected: str
+) -> None:
+    inferred = infer_types(TABLE[name], tuple(map(parse_type, types)), attrs)
+    assert inferred == (parse_type(expected),)
+
+
+def test_random_bits_equal_jax() -> None:
+    jax = pytest.importorskip("jax")
+    with jax.threefry_partitionable(True):
+        for bits, dtype in ((32, np.uint32), (64, np.uint64)):
+            if bits == 64 and not jax.config.jax_enable_x64:
+                continue
+            key = np.array([7, 42], np.uint32)
+            theirs = jax.random.bits(jax.random.wrap_key_data(key), (3, 5), dtype)
+            (ours,) = run(TABLE["rng_bits"], key, shape=(3, 5), bits=bits)
+            np.testing.assert_array_equal(ours, np.asarray(theirs))
+
+
+def test_second_derivative_of_a_product_with_zeros() -> None:
+    """The Hessian of prod(x), through the rules' own rules."""
+    x = np.array([0.0, 0.0, 3.0])
+    op = TABLE["reduce_prod"]
+
+    def gradient(values: np.ndarray) -> np.ndarray:
+        (y,) = run(op, values, axes=(0,))
+        return op.vjp(B, np.ones(()), y, values, axes=(0,))[0]
+
+    step = 1e-6
+    hessian = [
+        (gradient(x + step * e) - gradient(x - step * e)) / (2 * step)
+        for e in np.eye(3)
+    ]
+    expected = np.array([[0, 3, 0], [3, 0, 0], [0, 0, 0]])
+    np.testing.assert_allclose(hessian, expected, atol=1e-6)
+
+
+def test_gradient_of_matmul_needs_no_transpose() -> None:
+    for (i, p_shape), (j, q_shape) in itertools.product(
+        ((1, (2, 3)), (0, (3, 2))), ((0, (3, 4)), (1, (4, 3)))
+    ):
+        used: list[str] = []
+
+        class Recorder(NumpyBuilder):
+            def apply(self, op: Op, inputs: Any, attrs: Any, used=used) -> Any:
+                used.append(op.name)
+                return super().apply(op, inputs, attrs)
+
+        attrs = {"contract": ((i,), (j,)), "batch": ((), ())}
+        p, q = np.ones(p_shape), np.ones(q_shape)
+        (y,) = run(TABLE["dot_general"], p, q, **attrs)
+        TABLE["dot_general"].vjp(Recorder(), y, y, p, q, **attrs)
+        assert used == ["dot_general", "dot_general"]
+
+
+def test_types_of_results_are_checked_for_all_samples() -> None:
+    for name, samples in ALL.items():
+        for sample in samples:
+            types = tuple(type_of_array(x) for x in sample.inputs)
+            assert infer_types(TABLE[name], types, sample.attrs)
