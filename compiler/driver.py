@@ -1,4 +1,4 @@
-"""The whole line in one place: graph → passes → fusion → kernels → buffers → runtime."""
+"""The whole line: graph → passes → fusion → kernels → buffers → runtime."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from compiler.fusion.fuse import fuse
 from compiler.fusion.group import FusedGraph
 from compiler.ir.node import Graph
 from compiler.ir.printer import print_graph
+from compiler.kernels.assemble import combine_program
 from compiler.kernels.loop_program import LoopProgram
-from compiler.kernels.lower import combine_program
 from compiler.kernels.targets import compile_programs
 from compiler.options import Options
 from compiler.passes.pipeline import run_pipeline

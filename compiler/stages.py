@@ -75,9 +75,19 @@ class Stages:
 
     def dump(self, dumper: NullDumper) -> None:
         """Write every stage that the passes have not written already."""
-        for stage in ("optimized", "fused", "loops", "kernels", "llvm", "buffers",
-                      "steps", "passes"):
-            ext = {"kernels": ".py", "llvm": ".ll", "optimized": ".ir"}.get(stage, ".txt")
+        for stage in (
+            "optimized",
+            "fused",
+            "loops",
+            "kernels",
+            "llvm",
+            "buffers",
+            "steps",
+            "passes",
+        ):
+            ext = {"kernels": ".py", "llvm": ".ll", "optimized": ".ir"}.get(
+                stage, ".txt"
+            )
             dumper.dump(stage, lambda s=stage: self.text(s), ext)
 
     def counts(self) -> dict[str, int]:
@@ -123,7 +133,9 @@ class Stages:
             reads = ", ".join(s.name for s in item.reads)
             writes = ", ".join(s.name for s in item.writes)
             split = f" x{chunks}" if chunks > 1 else ""
-            lines.append(f"{position:>4} {item.kind}{split} {item.name}: {reads} -> {writes}")
+            lines.append(
+                f"{position:>4} {item.kind}{split} {item.name}: {reads} -> {writes}"
+            )
         return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 """Errors of the framework: one format for eager and traced code.
 
-Every error has a stable code (``JF2xx``), says what is wrong, shows the user's line with
+Every error has a stable code (``JF2xx``), says what is wrong, shows the line with
 a caret, the operands, the cause and the fix, and is also an instance of the built-in
 exception that Python code expects (`ValueError`, `TypeError`, `IndexError`).
 """
@@ -33,7 +33,7 @@ def frame_location(frame: FrameType | None) -> Location | None:
 
 
 def source_excerpt(frame: FrameType | None) -> str:
-    """``file:line  source`` with a caret under the running expression; "" if unknown."""
+    """``file:line  source`` with a caret under what is running; "" if unknown."""
     if frame is None:
         return ""
     where = f"{Location(frame.f_code.co_filename, frame.f_lineno)}"

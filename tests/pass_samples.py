@@ -59,7 +59,8 @@ def nasty(type_: TensorType, rng: np.random.Generator) -> np.ndarray:
     chosen = rng.choice(np.array(special, dtype=ordinary.dtype), shape)
     mixed = np.where(rng.random(shape) < 0.5, chosen, ordinary)
     if dtype.is_complex:
-        mixed = mixed + 1j * rng.permuted(mixed)
+        with np.errstate(invalid="ignore"):
+            mixed = mixed + 1j * rng.permuted(mixed)
     return np.asarray(mixed).astype(dtype.np)
 
 

@@ -114,8 +114,7 @@ class _Assigner:
     def _allocate(self, nbytes: int) -> int:
         fitting = [(size, i) for i, (_, size) in enumerate(self.gaps) if size >= nbytes]
         if not fitting:
-            offset = self._extend(nbytes)
-            return offset
+            return self._extend(nbytes)
         _, i = min(fitting)
         offset, size = self.gaps.pop(i)
         if size > nbytes:

@@ -1,4 +1,4 @@
-"""The buffer plan as text: value, offset, bytes, live interval, and what shares what."""
+"""The buffer plan as text: value, offset, bytes, lifetime, and what shares what."""
 
 from __future__ import annotations
 
@@ -31,9 +31,8 @@ def buffer_report(schedule: Schedule, assignment: Assignment) -> str:
     for slot in slots:
         live = f"{slot.birth}..{slot.death}"
         shared = f"  (takes over {slot.shared_with.name})" if slot.shared_with else ""
-        lines.append(
-            f"{slot.offset:>10} {slot.nbytes:>10} {live:>11}  {slot.storage.name}{shared}"
-        )
+        place = f"{slot.offset:>10} {slot.nbytes:>10} {live:>11}"
+        lines.append(f"{place}  {slot.storage.name}{shared}")
     peak, where = peak_bytes(assignment)
     at = schedule.items[where].name if schedule.items else "nothing"
     updated = sum(

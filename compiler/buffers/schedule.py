@@ -108,7 +108,9 @@ class _Scheduler:
 
     # -- storages -----------------------------------------------------------------
 
-    def _new(self, value: Value | None, name: str, nbytes: Dim = 0, **more: Any) -> Storage:
+    def _new(
+        self, value: Value | None, name: str, nbytes: Dim = 0, **more: Any
+    ) -> Storage:
         size = value.type.nbytes if value is not None else nbytes
         storage = Storage(name, size, **more)
         self.storages.append(storage)
@@ -165,12 +167,20 @@ class _Scheduler:
         for partial in kernel.partials:
             self._combine(at, partial, bound[partial.buffer], group)
 
-    def _combine(self, at: int, partial: Partial, source: Storage, group: Group) -> None:
+    def _combine(
+        self, at: int, partial: Partial, source: Storage, group: Group
+    ) -> None:
         target = self._new(partial.value, f"{group.name} {partial.combine}")
         self.items.append(
             Item(
-                "combine", f"combine_{partial.combine}", (source, target), (source,),
-                (target,), self.items[at].kernel, partial, at,
+                "combine",
+                f"combine_{partial.combine}",
+                (source, target),
+                (source,),
+                (target,),
+                self.items[at].kernel,
+                partial,
+                at,
             )
         )
 
@@ -203,13 +213,11 @@ class _Scheduler:
     def _copied(self, source: Storage, position: int) -> Storage:
         target = self._new(None, f"copy of {source.name}", source.nbytes)
         target.place, target.position = "output", position
-        self.items.append(
-            Item("copy", "copy", (target, source), (source,), (target,))
-        )
+        self.items.append(Item("copy", "copy", (target, source), (source,), (target,)))
         return target
 
     def _place_updates(self, outputs: list[Storage]) -> dict[int, int]:
-        """Updated variables: written in place where nobody reads the old value later."""
+        """Write updated variables in place where nobody reads the old value later."""
         for position, source in self.graph.aliases.items():
             variable = self._find(self.graph.params[source].output)
             new = outputs[position]

@@ -22,9 +22,12 @@ REDUCTIONS = frozenset(
 # Rough cost of one element, in additions; library functions dominate.
 _COSTS = {"divide": 4, "sqrt": 4, "remainder": 8, "rng_bits": 120, "power": 60}
 _CALLS = frozenset(
-    "exponential exponential_minus_one log log_plus_one tanh logistic sine cosine tan "
-    "asin acos atan sinh cosh asinh acosh atanh erf erf_inv lgamma digamma atan2 "
-    "cbrt".split()
+    (
+        *("exponential", "exponential_minus_one", "log", "log_plus_one", "tanh"),
+        *("logistic", "sine", "cosine", "tan", "asin", "acos", "atan", "sinh", "cosh"),
+        *("asinh", "acosh", "atanh", "erf", "erf_inv", "lgamma", "digamma", "atan2"),
+        "cbrt",
+    )
 )
 
 
@@ -59,7 +62,7 @@ class FreeValues:
     """Values that every reader computes for itself: literals, iotas, sizes.
 
     A value is free if it needs no memory and next to no arithmetic: rank-0 constants,
-    iota, get_dimension_size, views of free values, and rank-0 arithmetic on free values.
+    iota, get_dimension_size, views of free values, rank-0 arithmetic on free values.
     """
 
     def __init__(self) -> None:

@@ -141,8 +141,9 @@ class _Planner:
         shape = self.domain
         reduced = [a for a in node.attrs["axes"] if shape[a] != 1]
         kept = [
-            a for a in range(len(shape)) if a not in node.attrs["axes"]
-            and shape[a] != 1
+            a
+            for a in range(len(shape))
+            if a not in node.attrs["axes"] and shape[a] != 1
         ]
         if not kept:
             self.roles[node] = "full"
@@ -288,7 +289,7 @@ class _Planner:
         return wanted is not None and _equal_but_units(index, wanted, shape)
 
     def _recomputed(self, node: Node, index: Index) -> bool:
-        """True if the value varies with a later but not with every earlier dimension."""
+        """True if it varies with a later dimension but not with every earlier one."""
         used = {d for i in index for d in i.terms}
         if not used:
             return False
@@ -322,6 +323,4 @@ def align_units(shape: Shape, rows: Shape) -> Index | None:
 
 
 def _equal_but_units(a: Index, b: Index, shape: Shape) -> bool:
-    return all(
-        x == y for x, y, extent in zip(a, b, shape, strict=True) if extent != 1
-    )
+    return all(x == y for x, y, extent in zip(a, b, shape, strict=True) if extent != 1)

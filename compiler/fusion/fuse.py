@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 
 from compiler.fusion.classify import (
     FreeValues,
@@ -21,6 +22,7 @@ from compiler.fusion.decision import (
     plan_kernel,
 )
 from compiler.fusion.group import FusedGraph, Group
+from compiler.fusion.order import StepOrder
 from compiler.ir.dims import SymDim, concrete
 from compiler.ir.node import Graph, Node, Value
 from compiler.options import Options
@@ -53,7 +55,7 @@ class _Fusion:
         self.free = FreeValues()
         self.position = {node: i for i, node in enumerate(graph.nodes)}
         self.readers = self._find_readers()
-        self.results = {v: None for v in graph.outputs}
+        self.results = dict.fromkeys(graph.outputs)
         self.members: dict[int, list[Node]] = {}
         self.plans: dict[int, KernelPlan] = {}
         self.group_of: dict[Node, int] = {}
@@ -61,6 +63,7 @@ class _Fusion:
 
     def run(self) -> FusedGraph:
         self._start()
+        self.order = StepOrder(range(len(self.graph.nodes)), self._successors)
         if self.options.fuse:
             self._merge()
         groups = [*self._loop_groups(), *self._other_groups()]
@@ -144,41 +147,22 @@ class _Fusion:
         plan = plan_kernel(nodes, outputs, self.free, self.limits)
         if isinstance(plan, Decision):
             return plan
-        if self._has_path(first, second) or self._has_path(second, first):
+        dependent = self.order.between(first, second)
+        if dependent is None:
             return Decision(False, "another step must run between the two")
+        self.order.merge(first, second, dependent, first)
         del self.members[second], self.plans[second]
         self._install(first, nodes, plan)
         return Decision(True)
 
-    def _has_path(self, start: int, goal: int) -> bool:
-        """A path from group `start` to group `goal` through some other step."""
-        goal_nodes = set(self.members[goal])
-        last = max(self.position[n] for n in goal_nodes)
-        start_nodes = set(self.members[start])
-        stack = [
-            r
-            for n in start_nodes
-            for r in self.readers.get(n, ())
-            if r not in start_nodes and r not in goal_nodes
-        ]
-        seen: set[Node] = set()
-        while stack:
-            node = stack.pop()
-            if node in goal_nodes:
-                return True
-            if node in seen or self.position[node] > last:
-                # A group may hold later nodes, but none of them reaches back.
-                if node in seen or node not in self.group_of:
-                    continue
-            key = self.group_of.get(node)
-            block = self.members[key] if key is not None else [node]
-            if min(self.position[n] for n in block) > last:
-                continue
-            fresh = [n for n in block if n not in seen]
-            seen.update(fresh)
-            for n in fresh:
-                stack.extend(self.readers.get(n, ()))
-        return False
+    def _unit(self, node: Node) -> int:
+        """The step that computes a node: its group, or the node alone."""
+        return self.group_of.get(node, self.position[node])
+
+    def _successors(self, unit: int) -> set[int]:
+        nodes = self.members.get(unit) or [self.graph.nodes[unit]]
+        found = {self._unit(r) for n in nodes for r in self.readers.get(n, ())}
+        return found - {unit}
 
     def _merge_siblings(self) -> None:
         """Groups over the same domain that read the same large value become one."""
@@ -189,10 +173,10 @@ class _Fusion:
                     if found.outputs[0].shape == plan.domain:
                         by_input.setdefault((found, plan.domain), []).append(key)
         for (_, _), keys in by_input.items():
-            self._merge_all([k for k in dict.fromkeys(keys)])
+            self._merge_all(list(dict.fromkeys(keys)))
 
     def _merge_all(self, keys: list[int]) -> None:
-        for a, b in zip(keys, keys[1:], strict=False):
+        for a, b in pairwise(keys):
             if a in self.members and b in self.members:
                 self._try_merge(self.members[a][0], self.members[b][0])
 
@@ -204,8 +188,14 @@ class _Fusion:
             plan = self.plans[key]
             inputs = dict.fromkeys(self._memory_inputs(nodes))
             groups.append(
-                Group("loop", name_of(nodes), tuple(nodes), plan.outputs, tuple(inputs),
-                      plan)
+                Group(
+                    "loop",
+                    name_of(nodes),
+                    tuple(nodes),
+                    plan.outputs,
+                    tuple(inputs),
+                    plan,
+                )
             )
         return groups
 
@@ -232,13 +222,9 @@ class _Fusion:
 
     def _materialised_views(self) -> set[Node]:
         """Views and free values that a library step or the caller reads whole."""
-        wanted = [v for v in self.graph.outputs]
+        wanted = list(self.graph.outputs)
         for node in self.graph.nodes:
-            if (
-                node not in self.group_of
-                and not is_view(node)
-                and not self.free(node)
-            ):
+            if node not in self.group_of and not is_view(node) and not self.free(node):
                 wanted.extend(node.inputs)
         found: set[Node] = set()
         for value in wanted:
@@ -264,7 +250,7 @@ class _Fusion:
         return Group(kind, node.op.name, (node,), node.outputs, inputs)
 
     def _order(self, groups: list[Group]) -> tuple[Group, ...]:
-        """Topological order of the groups; original position decides among ready ones."""
+        """Topological order; original position decides among groups that are ready."""
         maker: dict[Node, int] = {}
         for i, group in enumerate(groups):
             for value in group.outputs:

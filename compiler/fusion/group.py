@@ -14,7 +14,7 @@ class Group:
 
     Attributes:
         kind: ``loop`` (a generated kernel), ``dot`` (a library product), ``copy`` (a
-            view that somebody needs in memory), ``constant`` or ``host`` (run by NumPy).
+            view that is needed in memory), ``constant`` or ``host`` (run by NumPy).
         name: short description, from the ops and the scope.
         nodes: members, operands first.
         plan: the kernel plan of a loop group.

@@ -63,7 +63,9 @@ class _Emitter:
         for name in ("lo", "hi", "chunk"):
             self.scalar.env[name] = f"%{name}"
         for i, buffer in enumerate(self.program.buffers):
-            self.entry.append(f"  %{buffer.name}.at = getelementptr ptr, ptr %bufs, i64 {i}")
+            self.entry.append(
+                f"  %{buffer.name}.at = getelementptr ptr, ptr %bufs, i64 {i}"
+            )
             self.entry.append(f"  %{buffer.name} = load ptr, ptr %{buffer.name}.at")
         for i, name in enumerate(self.program.ints):
             self.entry.append(f"  %{name}.at = getelementptr i64, ptr %ints, i64 {i}")

@@ -8,7 +8,6 @@ CPU. `emit_cuda` builds on the same `KernelWriter`.
 
 from __future__ import annotations
 
-import importlib
 import keyword
 import platform
 import re
@@ -20,7 +19,6 @@ from typing import Any
 
 from compiler.ir import types as t
 from compiler.ir.types import DType
-from compiler.kernels.cache import Request
 from compiler.kernels.expr import Expr, ScalarBuilder
 from compiler.kernels.expr_walk import post_order
 from compiler.kernels.loop_program import (
@@ -118,17 +116,6 @@ def cache_request(program: LoopProgram) -> dict[str, str]:
         "numba": version("numba"),
         "python": platform.python_version(),
     }
-
-
-def request(program: LoopProgram) -> Request:
-    """What `KernelCache.get_or_compile` needs; Numba is imported only on a miss."""
-    return cache_request(program), lambda: _lower(program), SYMBOL
-
-
-def _lower(program: LoopProgram) -> str:
-    target = importlib.import_module("compiler.kernels.numba_target")
-    text: str = target.lower_source(emit_source(program), program)
-    return text
 
 
 def load_python(source: str, filename: str = "<kernel>") -> Callable[..., None]:
@@ -306,7 +293,7 @@ class KernelWriter:
     def combined(self, op: str, dtype: DType, old: str, new: str) -> str:
         """Source of ``op(old, new)``; a float sum or product may be reordered."""
         if op in _REASSOCIATED and dtype.is_float:
-            text = f"reassoc_{op}({old}, {new})"
+            text = self.reassociated(op, old, new)
             return f"round_{dtype.name}({text})" if dtype in _NARROW else text
         k, lines = ScalarBuilder(), list[str]()
         scalar = PythonScalar(lines, indent="")
@@ -314,25 +301,24 @@ class KernelWriter:
         scalar.value(k.binary(op, k.var("old", dtype), k.var("new", dtype)))
         return lines[-1].partition(" = ")[2]
 
+    def reassociated(self, op: str, old: str, new: str) -> str:
+        """Source of a float sum or product whose order is left open."""
+        return f"reassoc_{op}({old}, {new})"
+
     def loop(self, loop: For) -> None:
         """Write a loop."""
         start, stop = (self.inline(e) for e in values_of(loop))
         bounds = stop if start == "0" else f"{start}, {stop}"
         self.loop_over(loop, f"range({bounds})")
 
-    def loop_over(
-        self,
-        loop: For,
-        values: str,
-        write: Callable[[Iterable[Statement]], None] | None = None,
-    ) -> None:
+    def loop_over(self, loop: For, values: str) -> None:
         """Write ``for var in values`` with the loop's body, in a scope of its own."""
         saved = dict(self.scalar.env)
         var = self.scalar.env[loop.var] = identifier(loop.var)
         self.line(f"for {var} in {values}:")
         self.indent(1)
         self.scalar.push_scope()
-        (write or self.block)(loop.body)
+        self.block(loop.body)
         if not loop.body:
             self.line("pass")
         self.scalar.pop_scope()

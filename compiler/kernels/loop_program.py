@@ -187,10 +187,14 @@ class _Printer:
                 start = self._expr(identity, pad)
                 self.lines.append(f"{pad}accumulator {name} = {start}")
             case Accumulate(name, op, value):
-                self.lines.append(f"{pad}{name} = {op}({name}, {self._expr(value, pad)})")
+                self.lines.append(
+                    f"{pad}{name} = {op}({name}, {self._expr(value, pad)})"
+                )
             case For(var, start, stop, body, parallel):
                 kind = "parallel for" if parallel else "for"
-                head = f"{kind} {var} in {self._expr(start, pad)}..{self._expr(stop, pad)}"
+                head = (
+                    f"{kind} {var} in {self._expr(start, pad)}..{self._expr(stop, pad)}"
+                )
                 self.lines.append(f"{pad}{head} {{")
                 uses = self.uses
                 self.block(body, depth + 1)
@@ -202,7 +206,7 @@ class _Printer:
             if id(expr) in self.names:
                 continue
             text = _print_expr(expr, [self.names[id(a)] for a in expr.args])
-            if expr.args and self.uses.get(id(expr), 0) > 1 or len(text) > 72:
+            if (expr.args and self.uses.get(id(expr), 0) > 1) or len(text) > 72:
                 name = f"t{self.count}"
                 self.count += 1
                 self.lines.append(f"{pad}{name} = {text}")
@@ -315,8 +319,13 @@ class _Hoister:
             lets, inner = self._extract(statement.var, inner)
             result.extend(lets)
             result.append(
-                For(statement.var, statement.start, statement.stop, inner,
-                    statement.parallel)
+                For(
+                    statement.var,
+                    statement.start,
+                    statement.stop,
+                    inner,
+                    statement.parallel,
+                )
             )
         return tuple(result)
 
@@ -408,8 +417,8 @@ class _Hoister:
                 names |= {"<memory>"}
             self.alive.append(expr)
             self.free_vars[id(expr)] = names
-            self.loads[id(expr)] = (
-                expr.op == "load" or any(self.loads[id(a)] for a in expr.args)
+            self.loads[id(expr)] = expr.op == "load" or any(
+                self.loads[id(a)] for a in expr.args
             )
         return self.free_vars[id(root)]
 

@@ -76,7 +76,7 @@ def linear(index: Sequence[Any], shape: Shape) -> Expr:
     stride: Dim = 1
     for i, extent in zip(reversed(index), reversed(shape), strict=True):
         if extent != 1:
-            total = total + (i if isinstance(i, Affine | Opaque) else i) * stride
+            total = total + i * stride
         stride = stride * extent
     return position_of(total)
 
@@ -85,7 +85,9 @@ class IndexContext(ScalarBuilder):
     """The ``k`` that indexing ops receive: scalar operations, reads and positions."""
 
     def __init__(
-        self, operands: Sequence[Value], read: Callable[[Value, tuple], Expr],
+        self,
+        operands: Sequence[Value],
+        read: Callable[[Value, tuple], Expr],
         read_flat: Callable[[Value, Any], Expr],
     ) -> None:
         self._operands = operands

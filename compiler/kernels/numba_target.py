@@ -5,8 +5,8 @@ of every other kernel: our pass pipeline, our object cache, our loader, the nati
 signature. Buffers are raw pointers, so an index never wraps around. The transcendental
 functions are linked as LLVM functions and not compiled from source for each kernel.
 
-Importing this module imports Numba (0.2 s); `emit_numba.request` does so only when a
-kernel is not in the cache.
+Importing this module imports Numba, which takes 0.15 s; a kernel that is in the cache
+needs nothing else of it.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from compiler.kernels.cache import KernelCache, default_cache
 from compiler.kernels.emit_numba import (
     SYMBOL,
     cache_request,
+    emit_source,
     load_python,
     scalar_functions,
 )
@@ -51,8 +52,18 @@ _FUNCTION = re.compile(r'^define i32 @("[^"]+"|[\w.$]+)\(', re.MULTILINE)
 _DROPPED = re.compile(
     r"^(?:declare [^@\n]*@jf_|@_ZN08NumbaEnv|source_filename|target ).*\n", re.MULTILINE
 )
+_METADATA = re.compile(r"^!(\d+) = ", re.MULTILINE)
 _LABEL = re.compile(r'^("[^"]+"|[\w.$-]+):')
 _ACCESS = re.compile(r"^  (?:%\S+ = load|store) ")
+
+
+def compile_program(program: LoopProgram, cache: KernelCache | None = None) -> int:
+    """Address of the native kernel of a program; see `compile_source`."""
+    return (cache or default_cache()).get_or_compile(
+        cache_request(program),
+        lambda: lower_source(emit_source(program), program),
+        SYMBOL,
+    )
 
 
 def compile_source(
@@ -172,23 +183,32 @@ def _reassoc_mul(typing_context: Any, a: Any, b: Any) -> Any:
     return a(a, b), lambda c, builder, s, args: builder.fmul(*args, flags=_CONTRACT)
 
 
-_INTEGER_REM = cpu_namespace()["rem"]._defn
+def _float_version(name: str, symbol: Callable[[Any], str]) -> Any:
+    """`name` of the prelude with floats given to the LLVM function `symbol`."""
+    prelude = cpu_namespace()[name]._defn
+
+    def binary(typing_context: Any, a: Any, b: Any) -> Any:
+        if not isinstance(a, types.Float):
+            return prelude(typing_context, a, b)
+
+        def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            function = _declared(builder.module, symbol(a), args)
+            return builder.call(function, args)
+
+        return a(a, b), codegen
+
+    return intrinsic(binary)
 
 
-@intrinsic
-def _rem(typing_context: Any, a: Any, b: Any) -> Any:
-    """Floats through our own function: LLVM's ``frem`` would call the C library."""
-    if not isinstance(a, types.Float):
-        return _INTEGER_REM(typing_context, a, b)
-    symbol = f"jf_rem_f{a.bitwidth}"
-
-    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        return builder.call(_declared(builder.module, symbol, args), args)
-
-    return a(a, b), codegen
-
-
-_EXTRA = {"reassoc_add": _reassoc_add, "reassoc_mul": _reassoc_mul, "rem": _rem}
+_EXTRA = {
+    "reassoc_add": _reassoc_add,
+    "reassoc_mul": _reassoc_mul,
+    # LLVM's frem would call the C library.
+    "rem": _float_version("rem", lambda a: f"jf_rem_f{a.bitwidth}"),
+    # As intrinsics LLVM recognises them as reductions, as selects it does not.
+    "minimum": _float_version("minimum", lambda a: f"llvm.minimum.f{a.bitwidth}"),
+    "maximum": _float_version("maximum", lambda a: f"llvm.maximum.f{a.bitwidth}"),
+}
 
 
 # -- elements in memory -----------------------------------------------------------
@@ -282,18 +302,21 @@ def _mark_parallel(text: str) -> str:
     """
     lines = text.splitlines()
     metadata: list[str] = []
+    first = 1 + max(map(int, _METADATA.findall(text)), default=-1)
     start, label = 0, ""
     for at, line in enumerate(lines):
         found = _LABEL.match(line)
         if found:
             start, label = at, found[1]
         elif label and re.search(rf"^  br .*label %{re.escape(label)}(?:,|$)", line):
-            _mark_block(lines, start, at, metadata)
+            _mark_block(lines, start, at, metadata, first)
     return "\n".join([*lines, *metadata])
 
 
-def _mark_block(lines: list[str], start: int, end: int, metadata: list[str]) -> None:
-    n = 1000 + len(metadata)  # above the numbers that Numba's module may use
+def _mark_block(
+    lines: list[str], start: int, end: int, metadata: list[str], first: int
+) -> None:
+    n = first + len(metadata)
     group, accesses, loop = f"!{n}", f"!{n + 1}", f"!{n + 2}"
     metadata.append(f"{group} = distinct !{{}}")
     metadata.append(f'{accesses} = !{{!"llvm.loop.parallel_accesses", {group}}}')

@@ -29,7 +29,7 @@ class Num:
 
     def _binary(self, op: str, other: Num | float, *, swap: bool = False) -> Num:
         if not isinstance(other, Num):
-            other = Num(_K.like(other, self.expr))
+            other = literal_like(other, self)
         pair = (other, self) if swap else (self, other)
         return Num(_K.binary(op, pair[0].expr, pair[1].expr))
 
@@ -167,9 +167,14 @@ F32 = Format(t.f32, t.i32, 23, 127)
 F64 = Format(t.f64, t.i64, 52, 1023)
 
 
+def literal_like(value: float, model: Num) -> Num:
+    """A literal of the dtype of `model`."""
+    return Num(_K.like(value, model.expr))
+
+
 def fma(a: Num, b: Num | float, c: Num | float) -> Num:
     """``a * b + c`` rounded once."""
-    b, c = (v if isinstance(v, Num) else Num(_K.like(v, a.expr)) for v in (b, c))
+    b, c = (v if isinstance(v, Num) else literal_like(v, a) for v in (b, c))
     return Num(_K.fma(a.expr, b.expr, c.expr))
 
 
@@ -177,7 +182,7 @@ def select(condition: Num, a: Num | float, b: Num | float) -> Num:
     """``a`` where `condition` holds, else ``b``; at least one is a `Num`."""
     model = a if isinstance(a, Num) else b
     assert isinstance(model, Num)
-    a, b = (v if isinstance(v, Num) else Num(_K.like(v, model.expr)) for v in (a, b))
+    a, b = (v if isinstance(v, Num) else literal_like(v, model) for v in (a, b))
     return Num(_K.select(condition.expr, a.expr, b.expr))
 
 
@@ -262,3 +267,17 @@ def nearest_integer(fmt: Format, x: Num) -> tuple[Num, Num]:
     shifted = x + fmt.rounder
     offset = int(np.array(fmt.rounder, fmt.dtype.np).view(fmt.integer.np))
     return shifted - fmt.rounder, shifted.bits_as(fmt.integer) - offset
+
+
+def through_f64(name: str, build: Callable[..., Num]) -> Callable[..., Num]:
+    """`build` for f64; f32 converts, calls the f64 function and rounds once more.
+
+    For functions too rare to be worth polynomials of their own in f32.
+    """
+
+    def wide(fmt: Format, *args: Num) -> Num:
+        if fmt is F64:
+            return build(fmt, *args)
+        return call(name, *(a.convert(t.f64) for a in args)).convert(t.f32)
+
+    return wide

@@ -21,8 +21,11 @@ from compiler.kernels.expr import Expr, ScalarBuilder
 from compiler.kernels.expr_walk import calls_of
 from compiler.kernels.scalar_dsl import F32, F64, Definition, Num
 from compiler.kernels.scalar_math_exp import EXPONENTIALS
+from compiler.kernels.scalar_math_hyperbolic import HYPERBOLICS
+from compiler.kernels.scalar_math_inverse_trig import INVERSE_TRIGONOMETRY
 from compiler.kernels.scalar_math_log import LOGARITHMS
 from compiler.kernels.scalar_math_power import POWERS
+from compiler.kernels.scalar_math_special import SPECIAL
 from compiler.kernels.scalar_math_trig import TRIGONOMETRY
 
 
@@ -71,7 +74,15 @@ class _Functions(Mapping[tuple[str, DType], ScalarFunction]):
 
 
 FUNCTIONS: Mapping[tuple[str, DType], ScalarFunction] = _Functions(
-    EXPONENTIALS + LOGARITHMS + POWERS + TRIGONOMETRY
+    (
+        *EXPONENTIALS,
+        *LOGARITHMS,
+        *POWERS,
+        *TRIGONOMETRY,
+        *INVERSE_TRIGONOMETRY,
+        *HYPERBOLICS,
+        *SPECIAL,
+    )
 )
 """Every scalar function by graph-op name and dtype (f32 and f64)."""
 

@@ -19,7 +19,7 @@ from compiler.kernels.scalar_dsl import (
 
 LOG2_E = 1.4426950408889634
 # ln 2 as a sum of two numbers of each format.
-LN2_F32 = (0.6931471824645996, -1.904654299957768e-09)
+LN2_F32 = (0.6931471824645996, -1.9046542121259336e-09)
 LN2_F64 = (0.6931471805599453, 2.3190468138462996e-17)
 
 # (expm1(r) - r) / r**2 on |r| <= ln(2)/2
@@ -102,9 +102,7 @@ _LOG_ERFC_F64 = (
 )
 
 
-def reduce_exp(
-    fmt: Format, x: Num, correction: Num | None = None
-) -> tuple[Num, Num]:
+def reduce_exp(fmt: Format, x: Num, correction: Num | None = None) -> tuple[Num, Num]:
     """``x = n ln 2 + r`` and then ``expm1(r)``: answers ``(expm1(r), n)``.
 
     `x` must be clamped to a range in which `n` is a valid exponent; NaN passes

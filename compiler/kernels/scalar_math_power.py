@@ -18,6 +18,7 @@ from compiler.kernels.scalar_dsl import (
     fma,
     horner,
     isnan,
+    literal_like,
     nearest_integer,
     power_of_two,
     scale_by_power,
@@ -65,7 +66,7 @@ def _multiply_pairs(a: Pair, b: Pair) -> Pair:
 
 def _plus_constant(constant: tuple[float, float], b: Pair, model: Num) -> Pair:
     """A sum whose first term is the larger one."""
-    high, error = fast_two_sum(model * 0.0 + constant[0], b[0])
+    high, error = fast_two_sum(literal_like(constant[0], model), b[0])
     return high, error + (b[1] + constant[1])
 
 
@@ -135,7 +136,7 @@ def _rsqrt(fmt: Format, x: Num) -> Num:
 def _cbrt(fmt: Format, x: Num) -> Num:
     """Newton steps for ``a**(-1/3)``, which need no division, and one for the root."""
     m, e = split_any(fmt, abs(x))
-    third, k = nearest_integer(fmt, e.convert(fmt.dtype) * (1.0 / 3.0))
+    _, k = nearest_integer(fmt, e.convert(fmt.dtype) * (1.0 / 3.0))
     a = m * power_of_two(fmt, e - (k + k + k))
     y = horner(a, _RECIPROCAL_CBRT)
     for _ in range(2 if fmt is F32 else 3):

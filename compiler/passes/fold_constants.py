@@ -108,12 +108,6 @@ RULES: tuple[Rule, ...] = (
         "f(broadcast c, broadcast d) -> broadcast f(c, d)",
     ),
     Rule(
-        "fold_literals",
-        apply_of(_FOLDABLE, where=_all_small_literals),
-        _fold_literals,
-        f"an op of literals with at most {MAX_RESULT} results -> a literal",
-    ),
-    Rule(
         "fold_extremum",
         apply_of("reduce_max reduce_min reduce_and reduce_or"),
         _fold_extremum,
@@ -124,6 +118,12 @@ RULES: tuple[Rule, ...] = (
         apply_of("concatenate pad"),
         _same_splats,
         "concatenate or pad equal elements -> a broadcast scalar",
+    ),
+    Rule(
+        "fold_literals",
+        apply_of(_FOLDABLE, where=_all_small_literals),
+        _fold_literals,
+        f"an op of literals with at most {MAX_RESULT} results -> a literal",
     ),
 )
 _TABLE = rule_table(RULES)

@@ -1,7 +1,7 @@
 """Give every product the memory layout that a matrix routine reads.
 
-An operand of a matrix product is ``[batch..., m..., k...]`` or ``[batch..., k..., m...]``
-with each run of dimensions in the same order on both sides. Operands that are laid out
+An operand of a product is ``[batch..., m..., k...]`` or ``[batch..., k..., m...]``,
+each run of dimensions in the same order on both sides. Operands that are laid out
 otherwise get a transpose, which is then one copy; all others are read in place.
 """
 

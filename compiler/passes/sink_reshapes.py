@@ -100,6 +100,10 @@ def _under_reshape(m: Match, shape: Shape) -> Value | None:
     return _follow(m, [_view(m.b, v, shape, groups) for v in m.operands])
 
 
+def _reshape(b: BuilderOps, x: Value, shape: Shape) -> Value:
+    return x if x.shape == shape else b.reshape(x, shape=shape)
+
+
 def _view(
     b: BuilderOps, value: Value, shape: Shape, groups: list[DimGroup]
 ) -> Value | None:
@@ -109,9 +113,9 @@ def _view(
         return b.broadcast(scalar, shape)
     node = value.node
     if node.op.name == "reshape":
-        return b.reshape(node.inputs[0], shape=shape)
+        return _reshape(b, node.inputs[0], shape)
     if node.op.name == "parameter":
-        return b.reshape(value, shape=shape)
+        return _reshape(b, value, shape)
     if node.op.name == "broadcast_in_dim":
         return _broadcast_as(b, node, shape, groups)
     return None
@@ -134,7 +138,7 @@ def _broadcast_as(
             return None
         if any(inside):
             kept.extend(d for d in source if shape[d] != 1)
-    small = b.reshape(x, shape=tuple(shape[d] for d in kept))
+    small = _reshape(b, x, tuple(shape[d] for d in kept))
     return b.broadcast_in_dim(small, dims=tuple(kept), shape=shape)
 
 

@@ -18,7 +18,8 @@ import numpy as np
 from compiler.ir.types import DType, dtype_of
 from jitflow.errors import ArgumentError, ArgumentTypeError, DTypeError
 from jitflow.function.snapshot import is_scalar, show
-from jitflow.tensor import Tensor, Variable, wrap
+from jitflow.tensor import Tensor, TracedTensor, Variable, wrap
+from jitflow.tracing.context import leaked
 from jitflow.tracing.spec import TensorSpec
 from jitflow.tracing.structure import Structure, flatten, leaf_paths, unflatten
 
@@ -45,11 +46,13 @@ class Leaf:
         return self.kind == other.kind and self.key == other.key
 
 
-@dataclass(frozen=True, slots=True)
 class _Place:
     """Stands for the leaf `index` of a call while it is bound to the signature."""
 
-    index: int
+    __slots__ = ("index",)
+
+    def __init__(self, index: int) -> None:
+        self.index = index
 
 
 @dataclass(slots=True)
@@ -241,6 +244,8 @@ def prepare(
 
 def _normal(leaf: Any, plan: Plan, i: int, name: str) -> Any:
     """Arrays, and what an input signature asks to be a tensor, as tensors."""
+    if isinstance(leaf, TracedTensor):
+        raise leaked(leaf)
     if isinstance(leaf, Tensor | TensorSpec):
         return leaf
     spec = plan.specs[i]

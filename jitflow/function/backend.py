@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from compiler import driver
 from compiler.ir.interpret import interpret
 from compiler.ir.node import Graph
 from compiler.ir.printer import print_graph

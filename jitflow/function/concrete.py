@@ -92,6 +92,9 @@ class ConcreteFunction:
         captures: the captured tensors and variables.
         guards: what else the trace relies on.
         hits: calls that used this trace without tracing.
+        alive: False once something that it relies on by identity has died.
+        verified: whether its results have been compared with the interpreter's.
+        rule: the op that tapes record for a call; None until one does.
     """
 
     def __init__(
@@ -109,6 +112,8 @@ class ConcreteFunction:
         self.guards = GuardSet((), lambda: None)
         self.hits = 0
         self.alive = True
+        self.verified = False
+        self.rule: Any = None
         self.is_symbolic = any(not t.is_static for t in self.pattern)
         self._make = make
         self._executable: Any = None
@@ -139,20 +144,29 @@ class ConcreteFunction:
 
     def run(self, arrays: list[np.ndarray]) -> Any:
         """Run on the arrays of the tensor arguments; returns the Python result."""
+        return self.outputs.build(self.results(arrays))
+
+    def results(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+        """Run; returns the arrays of the graph's outputs. `arrays` is used up."""
         executable = self._executable or self.executable
         if self._updated:
-            return self._run_updating(executable, arrays)
+            with _UPDATES:
+                self._make_private()
+                arrays.extend([s._data for s in self._sources])
+                results = executable(arrays)
+                for output, variable in self._updated:
+                    variable._data = results[output]
+            return results
         arrays.extend([s._data for s in self._sources])
-        return self.outputs.build(executable(arrays))
+        return executable(arrays)
 
-    def _run_updating(self, executable: Any, arrays: list[np.ndarray]) -> Any:
-        with _UPDATES:
-            self._make_private()
-            arrays.extend([s._data for s in self._sources])
-            results = executable(arrays)
-            for output, variable in self._updated:
-                variable._data = results[output]
-        return self.outputs.build(results)
+    def captured_arrays(self) -> list[np.ndarray]:
+        """The arrays of what was captured, as they are now."""
+        return [s._data for s in self._sources]
+
+    def updated_variables(self) -> list[Variable]:
+        """The variables that a run assigns."""
+        return [v for _, v in self._updated if isinstance(v, Variable)]
 
     def _make_private(self) -> None:
         """Give variables whose buffer somebody else holds a buffer of their own."""

@@ -144,7 +144,7 @@ class Function:
             concrete.hits += 1
         self._remember_fast(args, kwargs, call)
         if state.tapes:
-            return run_recorded(concrete, call)
+            return run_recorded(concrete, call, _rule)
         if self._options["verify"] is not None:
             first_only = self._options["verify"] == "first"
             return verify_run(concrete, call.arrays, self.name, first_only)
@@ -280,7 +280,8 @@ class Function:
     def _general_pattern(self, call: Call) -> tuple[TensorType, ...]:
         """The pattern of the latest trace of this form, with what differs left open."""
         exact = first_pattern(call)
-        if call.skeleton in self._static_shapes or None in [a for a in call.arrays]:
+        from_specs = any(isinstance(leaf, TensorSpec) for leaf in call.leaves)
+        if from_specs or call.skeleton in self._static_shapes:
             return exact
         for record in reversed(self._records):
             if record.skeleton == call.skeleton:
@@ -522,6 +523,11 @@ def _check_option(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
     if value not in allowed:
         choices = ", ".join(map(repr, allowed))
         raise ArgumentError(f"{name}: {value!r} is not one of {choices}")
+
+
+def _rule(python_function: Callable[..., Any], name: str) -> Function:
+    """The derivative rule of a recorded call, compiled."""
+    return Function(python_function, name=name, purity="off")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -16,13 +16,30 @@ from jitflow.tensor.variable import Variable
 from jitflow.tracing.structure import flatten, map_structure, unflatten
 
 
-def fresh(x: Any) -> Tensor:
-    """A tensor of the same value that is another object, so that it can be watched
-    without watching every other use of `x`."""
+class _Rule(NamedTuple):
+    """A gradient function in the form of an op record."""
+
+    name: str
+    vjp: Callable[..., Any]
+
+
+_IDENTITY = _Rule("identity", lambda b, g, y, x: (g,))
+
+
+def alias(x: Any) -> Tensor:
+    """A tensor of the same value that is another object.
+
+    It can be watched without watching every other use of `x`; for the tapes that
+    record now it is computed from `x`.
+    """
     tensor = as_tensor(x)
     if isinstance(tensor, TracedTensor):
-        return TracedTensor(tensor._value, tensor._trace)
-    return wrap(tensor._data)
+        copy: Tensor = TracedTensor(tensor._value, tensor._trace)
+    else:
+        copy = wrap(tensor._data)
+    for tape in state.tapes:
+        tape.record(_IDENTITY, (tensor,), copy, {})
+    return copy
 
 
 def stop_gradient(x: Any) -> Any:
@@ -50,7 +67,7 @@ def _watched_copy(tape: GradientTape, argument: Any) -> Any:
     """An argument whose tensors are new and watched; variables are themselves."""
 
     def leaf(x: Any) -> Any:
-        value = x if isinstance(x, Variable) else fresh(x)
+        value = x if isinstance(x, Variable) else alias(x)
         tape.watch(value)
         return value
 
@@ -161,7 +178,7 @@ def jvp(
     inner = GradientTape(persistent=True, watch_accessed_variables=False)
     outer = GradientTape(watch_accessed_variables=False)
     with outer:
-        inputs = [fresh(x) for x in leaves]
+        inputs = [alias(x) for x in leaves]
         inner.watch([x for x in inputs if x.dtype.is_inexact])
         with inner:
             result = map_structure(as_tensor, fun(*unflatten(structure, inputs)))
@@ -184,13 +201,6 @@ def jvp(
         unconnected_gradients="zero",
     )
     return result, unflatten(out_structure, pushed)
-
-
-class _CustomRule(NamedTuple):
-    """A user's gradient function in the form of an op record."""
-
-    name: str
-    vjp: Callable[..., Any]
 
 
 def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
@@ -217,8 +227,8 @@ def custom_gradient(fun: Callable[..., Any]) -> Callable[..., Any]:
         finally:
             state.tapes = tapes
         leaves, structure = flatten(result)
-        outputs = tuple(fresh(y) for y in leaves)
-        rule = _CustomRule(getattr(fun, "__name__", "custom"), _as_rule(pull, inputs))
+        outputs = tuple(alias(y) for y in leaves)
+        rule = _Rule(getattr(fun, "__name__", "custom"), _as_rule(pull, inputs))
         for tape in tapes:
             tape.record(rule, inputs, outputs, {})
         return unflatten(structure, outputs)

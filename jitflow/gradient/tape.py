@@ -172,7 +172,7 @@ class GradientTape:
         """
         if unconnected_gradients not in ("none", "zero"):
             raise ArgumentError(
-                f"unconnected_gradients: {unconnected_gradients!r} is not 'none', 'zero'"
+                f"unconnected_gradients: {unconnected_gradients!r} : 'none' or 'zero'"
             )
         leaves, structure = flatten(sources)
         targets, seeds = _seeds(target, output_gradients)

@@ -218,6 +218,8 @@ def promote_all(name: str, *xs: Any, inexact: bool = False) -> tuple[Tensor, ...
         xs: what the user passed.
         inexact: integers become the default float type.
     """
+    if _agree(xs) and (not inexact or xs[0].dtype.is_inexact):
+        return xs
     tensors = [
         x if is_scalar(x) else as_tensor(x, argument=f"{name}: x{i + 1}")
         for i, x in enumerate(xs)
@@ -230,6 +232,17 @@ def promote_all(name: str, *xs: Any, inexact: bool = False) -> tuple[Tensor, ...
     return tuple(
         scalar_tensor(x, dtype) if is_scalar(x) else builder.cast(x, dtype)
         for x in tensors
+    )
+
+
+def _agree(xs: tuple[Any, ...]) -> bool:
+    """True for tensors that are of one dtype already: the common case, made cheap."""
+    first = xs[0]
+    if not isinstance(first, Tensor):
+        return False
+    dtype = first.dtype
+    return all(
+        isinstance(x, Tensor) and x.weak_type is None and x.dtype is dtype for x in xs
     )
 
 

@@ -20,8 +20,9 @@ from compiler.ir.node import Literal
 from compiler.ir.op import Op
 from compiler.ir.types import DType, TensorType
 from jitflow.errors import source_excerpt, user_frame
+from jitflow.ops.eager import EAGER
 from jitflow.tensor.state import activity, state
-from jitflow.tensor.tensor import FAST_PATH_FAILURES, Tensor, wrap
+from jitflow.tensor.tensor import Tensor, wrap
 
 _NO_ATTRS: dict[str, Any] = {}
 
@@ -32,11 +33,12 @@ def evaluate(op: Op, arrays: tuple[np.ndarray, ...], attrs: Mapping[str, Any]) -
     Entering ``np.errstate`` costs more than a small op, so it is entered only if the
     user has asked NumPy or the warnings module to raise.
     """
+    run = EAGER.get(op) or op.evaluate
     try:
-        return op.evaluate(*arrays, **attrs)
+        return run(*arrays, **attrs)
     except (RuntimeWarning, FloatingPointError):
         with np.errstate(all="ignore"):
-            return op.evaluate(*arrays, **attrs)
+            return run(*arrays, **attrs)
 
 
 def _wrap_all(result: Any) -> Any:
@@ -119,11 +121,3 @@ class TensorBuilder(BuilderOps):
 
 
 builder = TensorBuilder()
-
-
-def run_fast(function: Callable[..., Any], *arrays: np.ndarray) -> Tensor | None:
-    """A NumPy function on the data of quiet tensors; None if it has to be repeated."""
-    try:
-        return wrap(function(*arrays))
-    except FAST_PATH_FAILURES:
-        return None

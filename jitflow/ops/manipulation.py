@@ -24,7 +24,7 @@ Dims = tuple[Any, ...]
 def _resolve(shape: Any, x: Tensor) -> Dims:
     """A reshape target with its -1 replaced by the size that is left."""
     given = (shape,) if hasattr(shape, "__index__") else tuple(shape)
-    open_ = [i for i, d in enumerate(given) if isinstance(d, int) and d == -1]
+    open_ = [i for i, d in enumerate(given) if d == -1]
     if not open_:
         return shape_of(given)
     if len(open_) > 1:
@@ -33,7 +33,7 @@ def _resolve(shape: Any, x: Tensor) -> Dims:
     missing = exact_div(x.size, rest)
     if missing is None:
         raise ShapeError(f"reshape: {x.size} elements do not fill {given}")
-    return shape_of(given[: open_[0]] + (missing,) + given[open_[0] + 1 :])
+    return shape_of(missing if d == -1 else d for d in given)
 
 
 def reshape(x: Any, /, shape: Any, *, copy: bool | None = None) -> Tensor:

@@ -15,6 +15,7 @@ from jitflow.ops.linear_algebra import matmul
 from jitflow.ops.manipulation import matrix_transpose, transpose_2d, unstack
 from jitflow.ops.reductions import any
 from jitflow.tensor.tensor import Operators, Tensor
+from jitflow.tensor.variable import Variable
 
 __all__ = [
     "abs",
@@ -46,6 +47,8 @@ _API_VERSIONS = ("2021.12", "2022.12", "2023.12", "2024.12", "2025.12")
 
 def binary(name: str, x: Any, y: Any) -> Any:
     """An operator; NotImplemented if an operand is of a foreign type."""
+    x = x.value if isinstance(x, Variable) else x
+    y = y.value if isinstance(y, Variable) else y
     if not (is_tensor_like(x) and is_tensor_like(y)):
         return NotImplemented
     return _BINARY[name](x, y)

@@ -95,17 +95,21 @@ class Variable(Operators):
 
     def assign_add(self, delta: Any) -> Variable:
         """Add `delta` to the value; returns the variable."""
-        return self.assign(self._ops.binary("add", self, self._fitting(delta)))
+        return self.assign(self._ops.binary("add", self, self._converted(delta)))
 
     def assign_sub(self, delta: Any) -> Variable:
         """Subtract `delta` from the value; returns the variable."""
-        return self.assign(self._ops.binary("subtract", self, self._fitting(delta)))
+        return self.assign(self._ops.binary("subtract", self, self._converted(delta)))
+
+    def _converted(self, value: Any) -> Tensor:
+        tensor = self._ops.as_tensor(value, like=self.dtype)
+        if tensor.dtype is self.dtype:
+            return tensor
+        self._check_kind(tensor)
+        return self._ops.astype(tensor, self.dtype)
 
     def _fitting(self, value: Any) -> Tensor:
-        tensor = self._ops.as_tensor(value, like=self.dtype)
-        if tensor.dtype is not self.dtype:
-            self._check_kind(tensor)
-            tensor = self._ops.astype(tensor, self.dtype)
+        tensor = self._converted(value)
         if tensor.shape != self.shape:
             raise VariableError(
                 f"variable {self.name!r} has shape {self.shape}, "

@@ -20,7 +20,7 @@ import numpy as np
 from compiler.ir.builder import GraphBuilder
 from compiler.ir.interpret import interpret
 from compiler.ir.location import Location
-from compiler.ir.node import Graph, Node, Value
+from compiler.ir.node import Graph, Node, Value, bind_attrs
 from compiler.ir.op import Op
 from compiler.ir.rewrite import topological
 from compiler.ir.types import TensorType
@@ -298,11 +298,16 @@ def init_scope() -> Iterator[None]:
         state.trace, state.tapes, state.scopes = trace, tapes, scopes
 
 
-def replay(graph: Graph, inputs: Sequence[Tensor], apply: Callable[..., Any]) -> Any:
-    """Run the nodes of a graph one by one on tensors with `apply(op, inputs, attrs)`.
+def replay(
+    graph: Graph,
+    inputs: Sequence[Tensor],
+    apply: Callable[..., Any],
+    sizes: Mapping[str, Any],
+) -> tuple[Tensor, ...]:
+    """Run the nodes of a graph one by one on tensors with ``apply(op, inputs, attrs)``.
 
-    Returns:
-        The results as a tuple of tensors. Under an active trace this inlines the graph.
+    `sizes` says what the graph's symbols stand for: ints, or sizes of another trace.
+    Under an active trace this inlines the graph.
     """
     values: dict[Value, Tensor] = {
         p.output: t for p, t in zip(graph.params, inputs, strict=True)
@@ -310,7 +315,8 @@ def replay(graph: Graph, inputs: Sequence[Tensor], apply: Callable[..., Any]) ->
     for node in graph.nodes:
         if node.op.name == "parameter":
             continue
-        result = apply(node.op, tuple(values[v] for v in node.inputs), node.attrs)
+        attrs = bind_attrs(node.attrs, sizes) if sizes else node.attrs
+        result = apply(node.op, tuple(values[v] for v in node.inputs), attrs)
         parts = result if isinstance(result, tuple) else (result,)
         values.update(zip(node.outputs, parts, strict=True))
     return tuple(values[v] for v in graph.outputs)
