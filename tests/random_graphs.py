@@ -126,7 +126,7 @@ class Program:
         x = self.pick()
         if x.type.rank < 2:
             return None
-        merged = x.shape[:-2] + (x.shape[-2] * x.shape[-1],)
+        merged = (*x.shape[:-2], x.shape[-2] * x.shape[-1])
         flat = self.b.reshape(self.b.tanh(x), shape=merged)
         back = self.b.cosine(flat)
         return self.b.reshape(back, shape=x.shape)
@@ -138,10 +138,8 @@ class Program:
         fixed = all(not isinstance(d, SymDim) for d in x.shape)
         if not fixed:
             return None
-        start = tuple(0 for _ in x.shape[:-1]) + (1,)
-        return self.b.slice(
-            x, start=start, limit=x.shape, strides=(1,) * x.type.rank
-        )
+        start = (*(0 for _ in x.shape[:-1]), 1)
+        return self.b.slice(x, start=start, limit=x.shape, strides=(1,) * x.type.rank)
 
     def _pad(self) -> Value | None:
         x = self.pick()
@@ -163,9 +161,7 @@ class Program:
         return self.b.reverse(x, dims=(x.type.rank - 1,)) if x.type.rank else None
 
     def _position(self) -> Value:
-        iota = self.b.iota(
-            type=TensorType(i32, self.shape), dim=len(self.shape) - 1
-        )
+        iota = self.b.iota(type=TensorType(i32, self.shape), dim=len(self.shape) - 1)
         return self.b.tanh(self.b.convert(iota, dtype=self.dtype))
 
     def _random(self) -> Value:
@@ -239,6 +235,9 @@ def assert_same(got: Any, want: Any, what: str = "") -> None:
         assert a.shape == b.shape, what
         tight = a.dtype == np.float64
         np.testing.assert_allclose(
-            a, b, rtol=1e-9 if tight else 2e-4, atol=1e-10 if tight else 2e-5,
+            a,
+            b,
+            rtol=1e-9 if tight else 2e-4,
+            atol=1e-10 if tight else 2e-5,
             err_msg=what,
         )

@@ -14,7 +14,6 @@ from functools import cache
 import mpmath
 import numpy as np
 import pytest
-from scalar_jit import compiled, loop_ir, same_bits
 
 from compiler.errors import KernelError
 from compiler.ir import types as t
@@ -23,6 +22,7 @@ from compiler.kernels.expr import ScalarBuilder
 from compiler.kernels.native import assembly_of
 from compiler.kernels.numpy_scalar import evaluate
 from compiler.kernels.scalar_math import FUNCTIONS, lookup
+from tests.scalar_jit import compiled, loop_ir, same_bits
 
 K = ScalarBuilder()
 FLOATS = (t.f32, t.f64)
@@ -104,9 +104,9 @@ CASES: dict[str, tuple[Reference, list, list]] = {
     "tanh": (np.tanh, [(-11, 11), (-1, 1)], [(-22, 22), (-1, 1)]),
     "logistic": (_logistic, [(-110, 110), (-9, 9)], [(-760, 760), (-9, 9)]),
     "erf": (_mp(mpmath.erf), [(-5, 5)], [(-7, 7)]),
-    "sine": (np.sin, [(-4e6, 4e6), (-9, 9)], [(-1e9, 1e9), (-9, 9)]),
-    "cosine": (np.cos, [(-4e6, 4e6), (-9, 9)], [(-1e9, 1e9), (-9, 9)]),
-    "tan": (np.tan, [(-4e6, 4e6), (-9, 9)], [(-1e9, 1e9), (-9, 9)]),
+    "sine": (np.sin, [(-1e6, 1e6), (-9, 9)], [(-1e9, 1e9), (-9, 9)]),
+    "cosine": (np.cos, [(-1e6, 1e6), (-9, 9)], [(-1e9, 1e9), (-9, 9)]),
+    "tan": (np.tan, [(-1e6, 1e6), (-9, 9)], [(-1e9, 1e9), (-9, 9)]),
     "atan": (np.arctan, [(-1e9, 1e9), (-9, 9)], [(-1e9, 1e9), (-9, 9)]),
     "asin": (np.arcsin, [(-1, 1)], [(-1, 1)]),
     "acos": (np.arccos, [(-1, 1)], [(-1, 1)]),
@@ -157,9 +157,9 @@ def test_power_error_bound(dtype: DType) -> None:
     close = 1 + rng.normal(size=n) * 1e-5
     x = np.concatenate([rng.uniform(0, 3, n), wide, close]).astype(dtype.np)
     small = rng.uniform(-1, 1, n) * scale / np.maximum(1, np.abs(np.log10(wide)))
-    y = [rng.uniform(-70, 70, n), small, rng.uniform(-1e6, 1e6, n)]
-    y = np.concatenate(y).astype(dtype.np)
-    reference = np.power if dtype is t.f32 else _mp(mpmath.power)
+    exponents = [rng.uniform(-70, 70, n), small, rng.uniform(-1e6, 1e6, n)]
+    y = np.concatenate(exponents).astype(dtype.np)
+    reference: Reference = np.power if dtype is t.f32 else _mp(mpmath.power)
     with np.errstate(all="ignore"):
         exact = reference(x.astype(np.longdouble), y.astype(np.longdouble))
     error = ulp_error(native("power", dtype)(x, y), exact, dtype)
@@ -179,7 +179,8 @@ def test_atan2_error_bound(dtype: DType) -> None:
     assert error.max() <= lookup("atan2", dtype).max_ulp
 
 
-NUMPY = {"exponential": np.exp, "exponential_minus_one": np.expm1, "log": np.log}
+NUMPY: dict[str, Reference] = {"exponential": np.exp, "log": np.log}
+NUMPY |= {"exponential_minus_one": np.expm1}
 NUMPY |= {"log_plus_one": np.log1p, "sine": np.sin, "cosine": np.cos, "tan": np.tan}
 NUMPY |= {"atan": np.arctan, "asin": np.arcsin, "acos": np.arccos, "sinh": np.sinh}
 NUMPY |= {"cosh": np.cosh, "asinh": np.arcsinh, "acosh": np.arccosh, "tanh": np.tanh}
@@ -190,8 +191,9 @@ NUMPY |= {"power": np.power, "atan2": np.arctan2}
 def _agree(got: np.ndarray, want: np.ndarray) -> np.ndarray:
     """Equal up to a few ulp, with the same NaN, infinities and signs of zero."""
     tolerance = 8 * np.finfo(want.dtype).eps
-    close = np.isclose(got, want, rtol=tolerance, atol=0, equal_nan=True)
-    steps = np.abs(got - want) <= 2 * np.finfo(want.dtype).smallest_subnormal
+    with np.errstate(all="ignore"):
+        close = np.isclose(got, want, rtol=tolerance, atol=0, equal_nan=True)
+        steps = np.abs(got - want) <= 2 * np.finfo(want.dtype).smallest_subnormal
     sign = np.isnan(want) | (np.signbit(got) == np.signbit(want))
     return (close | steps) & sign
 

@@ -8,7 +8,6 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from scalar_jit import NASTY, compiled, loop_ir, pairs, same_bits, samples
 
 from compiler.errors import KernelError
 from compiler.ir import types as t
@@ -26,6 +25,7 @@ from compiler.kernels.native import optimise_and_emit
 from compiler.kernels.numpy_scalar import evaluate, python_function
 from compiler.kernels.python_scalar import PythonScalar, python_function_source
 from compiler.kernels.scalar_math import functions_used, lookup
+from tests.scalar_jit import NASTY, compiled, loop_ir, pairs, same_bits, samples
 
 K = ScalarBuilder()
 REAL = [d for d in t.ALL_DTYPES if not d.is_complex]

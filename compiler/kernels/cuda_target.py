@@ -7,20 +7,25 @@ GPU.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import config, cuda, types
+from numba.cuda import compiler as cuda_compiler
+from numba.extending import intrinsic
 
 from compiler.errors import ExecutionError, KernelError
 from compiler.ir import types as t
 from compiler.ir.types import DType
 from compiler.kernels.emit_cuda import form_of
-from compiler.kernels.emit_numba import RUNTIME, SYMBOL
+from compiler.kernels.emit_numba import RUNTIME, SYMBOL, scalar_functions
 from compiler.kernels.loop_program import LoopProgram
-from compiler.kernels.numba_prelude import cuda_namespace
+from compiler.kernels.numba_prelude import cpu_namespace, cuda_namespace
+from compiler.kernels.python_prelude import register_dtype
+from compiler.kernels.python_scalar import python_name
 
 MAX_BLOCKS = 1 << 16
 _BITS = (t.f16, t.bf16)
@@ -34,12 +39,70 @@ def simulated() -> bool:
 @cache
 def device_names() -> Mapping[str, Any]:
     """The meaning of every helper name of generated source on the device."""
-    return {**RUNTIME, **cuda_namespace()}
+    return {**RUNTIME, **cuda_namespace(), **({} if simulated() else _device())}
+
+
+def _device() -> dict[str, Any]:
+    """Floating-point helpers for libNVVM, which knows few intrinsics of LLVM.
+
+    Nor does it know ``fneg``: the IR that it reads is older.
+    """
+    routines = {"absolute": "fabs", "rem": "fmod"}
+    routines |= {n: n for n in ("sqrt", "floor", "ceil", "trunc", "rint", "copysign")}
+    device = {name: _routine(name, routine) for name, routine in routines.items()}
+    return {**device, "negate": _float_version("negate", _flip_sign)}
+
+
+Emit = Callable[[Any, Any], Any]
+"""``emit(builder, operands)`` of floats."""
+
+
+def _float_version(name: str, emit: Emit) -> Any:
+    """The helper `name`, with `emit` for floats and the prelude's for the rest."""
+    prelude = cpu_namespace()[name]._defn
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return emit(builder, args)
+
+    def unary(typing_context: Any, x: Any) -> Any:
+        floats = isinstance(x, types.Float)
+        return (x(x), codegen) if floats else prelude(typing_context, x)
+
+    def binary(typing_context: Any, x: Any, y: Any) -> Any:
+        floats = isinstance(x, types.Float)
+        return (x(x, x), codegen) if floats else prelude(typing_context, x, y)
+
+    return intrinsic(binary if name in ("rem", "copysign") else unary)
+
+
+def _routine(name: str, routine: str) -> Any:
+    """A helper that is a function of NVIDIA's libdevice for floats."""
+
+    def emit(builder: Any, args: Any) -> Any:
+        ty = args[0].type
+        symbol = f"__nv_{routine}{'f' if isinstance(ty, ir.FloatType) else ''}"
+        prototype = ir.FunctionType(ty, [ty] * len(args))
+        found = builder.module.globals.get(symbol)
+        return builder.call(
+            found or ir.Function(builder.module, prototype, symbol), args
+        )
+
+    return _float_version(name, emit)
+
+
+def _flip_sign(builder: Any, args: Any) -> Any:
+    width = 32 if isinstance(args[0].type, ir.FloatType) else 64
+    bits = builder.bitcast(args[0], ir.IntType(width))
+    return builder.bitcast(builder.xor(bits, bits.type(1 << (width - 1))), args[0].type)
 
 
 @cache
 def _namespace(source: str) -> dict[str, Any]:
     """The names that `source` defines; cached, so each kernel is compiled once."""
+    return _run(source)
+
+
+def _run(source: str) -> dict[str, Any]:
     namespace: dict[str, Any] = {}
     exec(compile(source, "<cuda kernel>", "exec"), namespace)
     return namespace
@@ -123,13 +186,50 @@ def compile_ptx(
     buffers = (_array_type(b.dtype) for b in program.buffers)
     ints = (types.int64,) * len(program.ints)
     signature = (types.int64, types.int64, *buffers, *ints)
-    kernel = _namespace(source)[SYMBOL].py_func
+    namespace = _run(source)  # of its own: device functions belong to one capability
     try:
+        _compile_device_functions(namespace, program, capability)
+        kernel = namespace[SYMBOL].py_func
         text, _ = cuda.compile_ptx(kernel, signature, cc=capability)
     except Exception as error:  # Numba raises many kinds, all of them internal
         message = str(error).strip() or type(error).__name__
         raise KernelError(f"{program.name}: no PTX: {message}") from error
     return str(text)
+
+
+def _compile_device_functions(
+    namespace: dict[str, Any], program: LoopProgram, capability: tuple[int, int]
+) -> None:
+    """Compile what the kernel calls, callees first.
+
+    Numba would do so by itself, but only for the GPU that it finds in the machine.
+    """
+    options = {"opt": 3, "fastmath": False}
+    for name, args in _device_signatures(namespace, program).items():
+        dispatcher = namespace[name]
+        result = cuda_compiler.compile_cuda(
+            dispatcher.py_func, None, args, nvvm_options=options, cc=capability
+        )
+        dispatcher.overloads[args] = result
+        result.target_context.insert_user_function(
+            result.entry_point, result.fndesc, [result.library]
+        )
+
+
+def _device_signatures(
+    namespace: dict[str, Any], program: LoopProgram
+) -> dict[str, tuple[Any, ...]]:
+    functions = scalar_functions(program)
+    table = {
+        python_name(f): (getattr(types, f.dtype.long),) * len(f.params)
+        for f in functions
+    }
+    for name in namespace:
+        if name.startswith("block_"):
+            dtype = register_dtype(t.dtype_of(name.rpartition("_")[2]))
+            number = types.boolean if dtype is t.bool_ else getattr(types, dtype.long)
+            table[name] = (number,)
+    return table
 
 
 def _array_type(dtype: DType) -> Any:

@@ -2,8 +2,10 @@
 
 Every function is branch-free: polynomials, fma, selects and bit operations, so that a
 loop around it vectorises on every target. The polynomial coefficients are minimax fits
-of this project. `ScalarFunction.max_ulp` bounds the error against the exact result over
-the whole domain, in units in the last place of the result type; a test measures it.
+of this project. `ScalarFunction.max_ulp` bounds the error against the exact result, in
+units in the last place of the result type; a test measures it. It holds for the whole
+domain, but for sine, cosine and tan of huge arguments (`scalar_math_trig`) and for
+lgamma and digamma next to their zeros (`scalar_math_special`).
 Special values (NaN, infinities, signed zeros, denormals) are those of NumPy.
 
 Callers convert f16 and bf16 to f32 around a call.

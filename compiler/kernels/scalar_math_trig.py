@@ -1,4 +1,4 @@
-"""Sine and cosine as scalar expressions."""
+"""Sine and cosine as scalar expressions; `reduce_half_pi` tells their range."""
 
 from __future__ import annotations
 
@@ -50,9 +50,9 @@ _COS_F64 = (
 def reduce_half_pi(fmt: Format, x: Num) -> tuple[Num, Num]:
     """``x = n pi/2 + r``: answers ``(r, n)`` with n as an integer.
 
-    Good to the last place up to |x| = 4e6 in f32 and 3e15 in f64, where neighbouring
-    arguments are more than a quarter of a radian apart. Beyond, `r` is only bounded,
-    so that sines stay within one.
+    Good to the last place up to |x| = 1e6 in f32 and 1e15 in f64, where neighbouring
+    arguments are 1/16 of a radian apart. Beyond, `r` is only bounded, so that sines
+    stay within one.
     """
     n_float, n = nearest_integer(fmt, x * TWO_OVER_PI)
     r = x

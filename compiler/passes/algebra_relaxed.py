@@ -54,7 +54,7 @@ RULES: tuple[Rule, ...] = (
         apply_of("multiply", X, literal(test=lambda c: c == 0), kinds="f"),
         lambda m: m.b.zeros_like(m["x"]),
         "x * 0.0 -> 0.0",
-        NOT_FINITE,
+        f"{NOT_FINITE}; {ZERO_SIGN}",
         relaxed=True,
     ),
     Rule(
