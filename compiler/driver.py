@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 from time import perf_counter
 
 from compiler import ops
 from compiler.buffers.schedule import Schedule, schedule
+from compiler.crash import reported
 from compiler.dump import NullDumper, dumper_for
 from compiler.errors import CompilerError
 from compiler.fusion.fuse import fuse
@@ -20,7 +22,7 @@ from compiler.options import Options
 from compiler.passes.pipeline import run_pipeline
 from compiler.passes.report import PipelineReport
 from compiler.runtime.executable import Executable, Kernels
-from compiler.runtime.threadpool import default_pool
+from compiler.runtime.threadpool import ThreadPool, default_pool
 from compiler.stages import Stages
 
 __all__ = ["Compiled", "compile_graph", "lower_graph", "ops"]
@@ -42,7 +44,7 @@ class Compiled(Executable):
     """An executable that remembers how it was made; `text` shows every stage."""
 
     def __init__(self, lowered: Lowered, kernels: Kernels, options: Options) -> None:
-        super().__init__(lowered.schedule, kernels, default_pool())
+        super().__init__(lowered.schedule, kernels, _pool(options.num_threads))
         self.lowered = lowered
         self.options = options
         self.stages = Stages(self, lowered)
@@ -86,6 +88,7 @@ def compile_graph(graph: Graph, options: Options | None = None) -> Compiled:
 
     Raises:
         CompilerError: see `lower_graph`.
+        InternalError: if the compiler itself fails; it names a folder with the graph.
     """
     options = options or Options.from_env()
     if options.target != "cpu":
@@ -93,18 +96,28 @@ def compile_graph(graph: Graph, options: Options | None = None) -> Compiled:
             f"graphs are compiled for the CPU; target is {options.target!r}",
             fix="use compiler.kernels.cuda_target for single kernels",
         )
+    with reported(graph, options):
+        return _compile(graph, options)
+
+
+def _compile(graph: Graph, options: Options) -> Compiled:
     dumper = dumper_for(options.dump_to, graph.name)
     lowered = lower_graph(graph, options, dumper)
     clock = _Clock(lowered.seconds)
     programs = programs_of(lowered.schedule)
     addresses = compile_programs(list(programs.values()), options.emitter)
-    compiled = Compiled(
-        lowered, Kernels(dict(zip(programs, addresses, strict=True))), options
-    )
+    kernels = Kernels(dict(zip(programs, addresses, strict=True)))
+    compiled = Compiled(lowered, kernels, options)
     clock("kernels")
     if dumper.enabled:
         compiled.stages.dump(dumper)
     return compiled
+
+
+@cache
+def _pool(num_threads: int | None) -> ThreadPool:
+    """The process's pool, or one with as many threads as the options ask for."""
+    return default_pool() if num_threads is None else ThreadPool(num_threads)
 
 
 def programs_of(plan: Schedule) -> dict[int, LoopProgram]:

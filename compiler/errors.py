@@ -61,3 +61,9 @@ class ExecutionError(CompilerError):
     """An executable was called with buffers that do not fit its signature."""
 
     code = "JF106"
+
+
+class InternalError(CompilerError):
+    """The compiler itself failed; a folder with everything to reproduce it is named."""
+
+    code = "JF107"

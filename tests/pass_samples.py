@@ -214,6 +214,24 @@ def _canonical() -> list[Sample]:
             ((4,), (0,), (5,)),
         ),
         *(
+            S(
+                "size_of_operand",
+                lambda b, x, f=f, d=d: b.get_dimension_size(f(b, x), dim=d),
+                ((3, 4, 5),),
+            )
+            for f, d in [
+                (lambda b, x: b.negate(x), 1),
+                (lambda b, x: b.transpose(x, permutation=(2, 0, 1)), 0),
+                (lambda b, x: b.reduce_max(x, axes=(1,)), 1),
+                (
+                    lambda b, x: b.broadcast_in_dim(
+                        x, dims=(0, 2, 3), shape=(3, 7, 4, 5)
+                    ),
+                    3,
+                ),
+            ]
+        ),
+        *(
             S(f"{name}_of_one", lambda b, x, n=name, a=a: getattr(b, n)(x, axes=a), s)
             for name in REDUCERS
             for a, s in [((), ((7,),)), ((1,), ((7, 1),)), ((0, 1), ((7, 1),))]

@@ -5,22 +5,30 @@ The public function is `compiler.ir.op.get`; the modules are imported for their 
 
 from compiler.ops import (
     contractions,
+    convolution,
     cumulative,
     elementwise,
+    gathering,
     indexing,
     leaf,
     random,
     reductions,
     slicing,
+    sorting,
+    windows,
 )
 
 __all__ = [
     "contractions",
+    "convolution",
     "cumulative",
     "elementwise",
+    "gathering",
     "indexing",
     "leaf",
     "random",
     "reductions",
     "slicing",
+    "sorting",
+    "windows",
 ]

@@ -17,11 +17,14 @@ from compiler.ir.types import TensorType
 from compiler.ops.common import (
     Axis,
     align_batch,
+    batch_size,
     fail,
     insert_at,
     move_axis,
     or_zeros,
+    with_batch_at,
 )
+from compiler.ops.gathering import window_indices
 
 Ints = tuple[int, ...]
 
@@ -311,8 +314,35 @@ class DynamicSlice:
             return None
         return b.dynamic_slice(ts[0], *starts, sizes=sizes)
 
-    batch = None
+    def batch(b: Any, xs: Any, dims: Sequence[Axis], *, sizes: Shape) -> Any:
+        if all(d is None for d in dims[1:]):
+            return _slice_batched(b, xs, dims[0], sizes), dims[0]
+        indices, attrs, x = _window_places(b, xs[0], dims[0], xs[1:], dims[1:], sizes)
+        return b.gather(x, indices, **attrs), 0
+
     emit = None
+
+
+def _slice_batched(b: Any, xs: Any, dim: int, sizes: Shape) -> Any:
+    """A dynamic slice of a batch at one place: the whole batch axis is taken."""
+    size = b.type_of(xs[0]).shape[dim]
+    starts = insert_at(xs[1:], dim, b.scalar(0, t.i64))
+    return b.dynamic_slice(xs[0], *starts, sizes=insert_at(sizes, dim, size))
+
+
+def _window_places(
+    b: Any, x: Any, dim: Axis, starts: Any, dims: Sequence[Axis], sizes: Shape
+) -> tuple[Any, dict[str, Any], Any]:
+    """Index vectors of windows at batched starts, and gather's attributes."""
+    batch = batch_size(b, (x, *starts), (dim, *dims))
+    x = with_batch_at(b, x, dim, 0, batch)
+    aligned = [
+        with_batch_at(b, s, d, 0, batch) for s, d in zip(starts, dims, strict=True)
+    ]
+    extents = b.type_of(x).shape[1:]
+    indices = window_indices(b, aligned, sizes, extents)
+    attrs = {"dims": tuple(range(1, len(sizes) + 1)), "batch": 1, "mode": "clip"}
+    return indices, attrs, x
 
 
 def _check_window(name: str, x: TensorType, sizes: Shape) -> None:
@@ -356,5 +386,16 @@ class DynamicUpdateSlice:
         parts = or_zeros(b, ts[0], x), or_zeros(b, ts[1], update)
         return b.dynamic_update_slice(*parts, *starts)
 
-    batch = None
+    def batch(b: Any, xs: Any, dims: Sequence[Axis]) -> Any:
+        size = batch_size(b, xs, dims)
+        update = with_batch_at(b, xs[1], dims[1], 0, size)
+        if all(d is None for d in dims[2:]):
+            x = with_batch_at(b, xs[0], dims[0], 0, size)
+            zero = b.scalar(0, t.i64)
+            return b.dynamic_update_slice(x, update, zero, *xs[2:]), 0
+        sizes = b.type_of(update).shape[1:]
+        places = _window_places(b, xs[0], dims[0], xs[2:], dims[2:], sizes)
+        indices, attrs, x = places
+        return b.scatter(x, indices, update, combine="set", **attrs), 0
+
     emit = None

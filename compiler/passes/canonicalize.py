@@ -16,6 +16,7 @@ import numpy as np
 from compiler.ir.dims import Dim, SymDim
 from compiler.ir.node import Graph, Node, Value
 from compiler.passes.context import PassContext
+from compiler.passes.kinds import ELEMENTWISE, REDUCTIONS
 from compiler.passes.pattern import EXACT, Match, Rule, X, Y, apply_of
 from compiler.passes.rewriter import apply_rules, rule_table
 from compiler.passes.values import (
@@ -29,10 +30,6 @@ from compiler.passes.values import (
 
 COMMUTATIVE = ("add", "multiply", "maximum", "minimum", "and", "or", "xor")
 MIRRORED = {"EQ": "EQ", "NE": "NE", "LT": "GT", "GT": "LT", "LE": "GE", "GE": "LE"}
-REDUCTIONS = (
-    *("reduce_sum", "reduce_prod", "reduce_max", "reduce_min"),
-    *("reduce_and", "reduce_or"),
-)
 ZERO_SUM = "the sign of a zero: a sum starts from +0.0 or from its first element"
 BROADCAST = "broadcast_in_dim"
 # Ops that only move elements of their first operand.
@@ -231,6 +228,38 @@ def _reduce_ones(m: Match) -> Value | None:
     return m.b.apply(m.node.op, (small,), {"axes": left})
 
 
+# ------------------------------------------------------------------ sizes
+
+
+def _size_of_operand(m: Match) -> Value | None:
+    """The size of a dimension, asked of the value it comes from.
+
+    Dimensions are followed by what the op does, never by comparing sizes: two sizes
+    that happen to be equal now need not be equal at the next call.
+    """
+    node = m.operands[0].node
+    dim = _source_dim(node, m.attrs["dim"])
+    if dim is None:
+        return None
+    return m.b.get_dimension_size(node.inputs[0], dim=dim)
+
+
+def _source_dim(node: Node, dim: int) -> int | None:
+    """Which dimension of a node's first operand is dimension `dim` of its result."""
+    name, attrs = node.op.name, node.attrs
+    if name in ELEMENTWISE:
+        return dim
+    if name == "transpose":
+        return attrs["permutation"][dim]
+    if name in REDUCTIONS:
+        rank = node.inputs[0].type.rank
+        return [d for d in range(rank) if d not in attrs["axes"]][dim]
+    if name == BROADCAST and dim in attrs["dims"]:
+        source = attrs["dims"].index(dim)
+        return None if node.inputs[0].shape[source] == 1 else source
+    return None
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "literal_right",
@@ -353,6 +382,12 @@ RULES: tuple[Rule, ...] = (
         apply_of("concatenate"),
         _concatenate_flat,
         "nested, single and empty operands of a concatenation",
+    ),
+    Rule(
+        "size_of_operand",
+        apply_of("get_dimension_size"),
+        _size_of_operand,
+        "the size of a dimension of f(x) -> the size of that dimension of x",
     ),
     *(
         Rule(

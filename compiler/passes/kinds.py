@@ -10,7 +10,7 @@ def _names(*kinds: Kind) -> tuple[str, ...]:
     return tuple(name for name, record in table().items() if record.kind in kinds)
 
 
-ELEMENTWISE = _names(Kind.ELEMENTWISE)
+ELEMENTWISE = frozenset(_names(Kind.ELEMENTWISE))
 REDUCTIONS = _names(Kind.REDUCTION)
 # Ops whose results follow from their operands alone and are cheap to work out.
 EVALUABLE = _names(Kind.ELEMENTWISE, Kind.INDEXING, Kind.REDUCTION, Kind.CONTRACTION)

@@ -79,30 +79,34 @@ def layout_dots(graph: Graph, context: PassContext) -> Graph:
 
 
 def _laid_out(node: Node) -> Node:
-    (lhs, rhs), attrs = node.inputs, node.attrs
-    (lc, rc), (lb, rb) = attrs["contract"], attrs["batch"]
-    new_lhs = _moved(node, lhs, lb, lc)
-    new_rhs = _moved(node, rhs, rb, rc)
-    b = len(lb)
-    batch = tuple(range(b))
-    contracts = tuple(
-        tuple(range(v.type.rank - len(lc), v.type.rank)) for v in (lhs, rhs)
-    )
-    new_attrs = {**attrs, "contract": contracts, "batch": (batch, batch)}
-    return Node(
-        node.op, (new_lhs, new_rhs), new_attrs, node.types, node.loc, node.scope
-    )
+    attrs = node.attrs
+    sides = [
+        _moved(node, operand, attrs["batch"][i], attrs["contract"][i])
+        for i, operand in enumerate(node.inputs)
+    ]
+    operands, batch, contract = zip(*sides, strict=True)
+    new_attrs = {"batch": batch, "contract": contract}
+    return Node(node.op, operands, new_attrs, node.types, node.loc, node.scope)
 
 
-def _moved(node: Node, operand: Value, batch: Dims, contract: Dims) -> Value:
-    """The operand as ``[batch..., free..., contract...]``."""
-    free = tuple(
-        d for d in range(operand.type.rank) if d not in batch and d not in contract
-    )
-    permutation = (*batch, *free, *contract)
-    if permutation == tuple(range(operand.type.rank)):
-        return operand
+def _moved(
+    node: Node, operand: Value, batch: Dims, contract: Dims
+) -> tuple[Value, Dims, Dims]:
+    """The operand in a layout that fits, with its batch and contracted dimensions.
+
+    The innermost dimension stays where it is if it can: the copy then moves runs of
+    elements, and an operand that other products read both ways is copied once.
+    """
+    if _matches(operand, batch, contract) is not None:
+        return operand, batch, contract
+    b, c, rank = len(batch), len(contract), operand.type.rank
+    free = tuple(d for d in range(rank) if d not in batch and d not in contract)
+    if rank - 1 in free:
+        permutation, first = (*batch, *contract, *free), b
+    else:
+        permutation, first = (*batch, *free, *contract), rank - c
     record = op_table.get("transpose")
     attrs = {"permutation": permutation}
     types = infer_types(record, (operand.type,), attrs)
-    return Node(record, (operand,), attrs, types, node.loc, node.scope).output
+    copy = Node(record, (operand,), attrs, types, node.loc, node.scope).output
+    return copy, tuple(range(b)), tuple(range(first, first + c))

@@ -11,7 +11,7 @@ A rule is tried only on nodes of the ops at the root of its pattern.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -146,7 +146,7 @@ class Apply(Pattern):
 
 
 def apply_of(
-    ops: str | Sequence[str],
+    ops: str | Iterable[str],
     *operands: Pattern,
     where: Callable[[Node], bool] | None = None,
     kinds: str = ANY_KIND,
@@ -155,7 +155,7 @@ def apply_of(
 ) -> Apply:
     """An `Apply` pattern; without operands it matches whatever the operands are.
 
-    `ops` is a name, several names separated by blanks, or a sequence of names; `kinds`
+    `ops` is a name, several names separated by blanks, or a collection of names; `kinds`
     are the dtype kinds of the result that are meant.
     """
     names = ops.split() if isinstance(ops, str) else ops

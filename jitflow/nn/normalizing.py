@@ -74,7 +74,9 @@ def moments(
 
 
 @scoped
-def one_hot(x: Any, num_classes: int, /, *, axis: int = -1, dtype: Any = None) -> Tensor:
+def one_hot(
+    x: Any, num_classes: int, /, *, axis: int = -1, dtype: Any = None
+) -> Tensor:
     """Ones at the positions `x` along a new dimension, zeros elsewhere.
 
     Positions outside ``[0, num_classes)`` give zeros.

@@ -27,7 +27,9 @@ def key(seed: Any, /) -> Tensor:
     """The key of a seed: a Python int (its low 64 bits) or an integer tensor."""
     if isinstance(seed, Operators):
         if not seed.dtype.is_integer or seed.shape:
-            raise ArgumentTypeError("key: seed is an integer scalar", operands={"seed": seed})
+            raise ArgumentTypeError(
+                "key: seed is an integer scalar", operands={"seed": seed}
+            )
         return _words(b.cast(b.cast(as_tensor(seed), int64), uint64))
     if not hasattr(seed, "__index__"):
         raise ArgumentTypeError(f"key: seed is an int, given {seed!r}")
@@ -88,7 +90,9 @@ def fold_in(key: Any, data: Any) -> Tensor:
     """A new key from a key and an integer (a step number, a layer number)."""
     number = as_tensor(data, argument="data")
     if not number.dtype.is_integer or number.shape:
-        raise ArgumentTypeError("fold_in: data is an integer", operands={"data": number})
+        raise ArgumentTypeError(
+            "fold_in: data is an integer", operands={"data": number}
+        )
     low = b.cast(bitwise_and(b.cast(number, int64), 0xFFFFFFFF), uint32)
     tweak = b.scalar(_FOLD_TWEAK, uint32)
     mixed = bitwise_xor(as_key(key), stack([tweak, low]))

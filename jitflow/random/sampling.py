@@ -25,7 +25,6 @@ from jitflow.ops.coerce import as_tensor, broadcast_shapes, normalize_axis
 from jitflow.ops.creation import arange, shape_of
 from jitflow.ops.data_types import finfo
 from jitflow.ops.dispatch import builder as b
-from jitflow.ops.manipulation import broadcast_to
 from jitflow.ops.reductions import argmax
 from jitflow.ops.searching import argsort, take
 from jitflow.random.keys import as_key
@@ -162,9 +161,7 @@ def bernoulli(key: Any, p: Any = 0.5, shape: Any = None) -> Tensor:
     return e.less(_unit(key, shape, dtype), probability)
 
 
-def categorical(
-    key: Any, logits: Any, axis: int = -1, shape: Any = None
-) -> Tensor:
+def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Tensor:
     """Indices drawn with probabilities ``softmax(logits)`` along `axis`, as int64.
 
     Args:
@@ -225,7 +222,3 @@ def permutation(key: Any, x: Any, axis: int = 0) -> Tensor:
 def shuffle(key: Any, x: Any, axis: int = 0) -> Tensor:
     """The slices of `x` along `axis` in random order; another name of `permutation`."""
     return permutation(key, x, axis)
-
-
-def _unused(x: Any) -> Any:
-    return broadcast_to(x, ())
