@@ -293,7 +293,7 @@ class Executable:
             expected = param.output.type
             if type_of_array(array).dtype is not expected.dtype:
                 raise ExecutionError(
-                    f"parameter {param.attrs['name']!r} is {expected}, "
+                    f"parameter %{param.attrs['name']} of {self.graph.name} is {expected}, "
                     f"given {array.dtype}{list(array.shape)}",
                     fix=f"convert it to {expected.dtype.long}",
                 )
