@@ -21,7 +21,7 @@ COMPILER = [
     {"kernels"},
     {"buffers"},
     {"runtime"},
-    {"driver"},
+    {"driver", "stages", "crash"},
     {"tools"},
 ]
 JITFLOW = [

@@ -156,6 +156,8 @@ def test_jvp_against_finite_differences(op: Op, sample: Sample) -> None:
             if not is_inexact(result):
                 assert tangent is None
                 continue
+            if tangent is None:
+                tangent = np.zeros_like(result)
             assert tangent.dtype == result.dtype
             assert tangent.shape == result.shape
             assert_near(tangent, value, max(1.0, np.abs(value).max(initial=0)))

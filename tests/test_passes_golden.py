@@ -1,4 +1,4 @@
-"""What each pass makes of a graph, as text: ``passes/NAME.before.ir`` and ``.after.ir``.
+"""What each pass makes of a graph, as text in ``passes/NAME.{before,after}.ir``.
 
 ``pipeline`` runs all passes, ``algebra_relaxed`` all relaxed rules, any other name only
 that pass. After a change that is meant, ``JITFLOW_UPDATE_GOLDEN=1`` writes the texts

@@ -9,7 +9,6 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from pass_samples import nasty, same_bits
 
 from compiler.errors import CompilerError, PassError
 from compiler.ir import types as t
@@ -28,6 +27,7 @@ from compiler.passes.pattern import Rule, X, apply_of
 from compiler.passes.pipeline import PIPELINE, run_pipeline
 from compiler.passes.rewriter import apply_rules, rule_table
 from compiler.passes.values import dim_groups
+from tests.pass_samples import nasty, same_bits
 
 B, N = symbol("B"), symbol("N")
 VEC = TensorType(t.f32, (8,))
@@ -141,6 +141,20 @@ def test_large_literals_are_not_made() -> None:
     new = run_pipeline(b.build([b.add(x, wide)])).graph
     literals = [n.output for n in new.nodes if n.op.name == "constant"]
     assert [v.shape for v in literals] == [(3,)]
+
+
+def test_work_grows_with_the_graph_only() -> None:
+    """Later rounds look at what is new; the report of a long chain is printed."""
+    b = GraphBuilder()
+    x = b.parameter(TensorType(t.f32, (B, 8)))
+    for i in range(250):
+        half = b.divide(x, b.full_like(2.0, x))
+        x = b.tanh(b.add(b.full_like(float(i), x), half))
+    result = run_pipeline(b.build([x]))
+    print(result.report)
+    assert max(r.rounds for r in result.report.records.values()) <= 3
+    assert result.report.fired["divide_power_of_two"] == 250
+    assert result.report.fired["literal_right"] == 250
 
 
 # ------------------------------------------------------------------ common, dead

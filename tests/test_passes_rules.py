@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from pass_samples import SAMPLES, Sample, nasty, same_bits
 
 from compiler.ir import types as t
 from compiler.ir.interpret import interpret
@@ -16,6 +16,7 @@ from compiler.ir.types import DType
 from compiler.options import Options
 from compiler.passes.pattern import Rule
 from compiler.passes.pipeline import PIPELINE, list_rules, run_pipeline
+from tests.pass_samples import SAMPLES, Sample, nasty, same_bits
 
 RULES = {rule.name: rule for rule in list_rules()}
 ULP = {t.f16: 2.0**-10, t.bf16: 2.0**-7, t.f32: 2.0**-23, t.f64: 2.0**-52}
@@ -23,8 +24,7 @@ ULP = {t.f16: 2.0**-10, t.bf16: 2.0**-7, t.f32: 2.0**-23, t.f64: 2.0**-52}
 
 def _pass_of(rule: Rule) -> str:
     for name, function, _ in PIPELINE:
-        module = __import__(function.__module__, fromlist=["RULES"])
-        if rule in getattr(module, "RULES", ()):
+        if rule in getattr(sys.modules[function.__module__], "RULES", ()):
             return name
     raise AssertionError(f"{rule.name} is in no pass")
 

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jitflow as jf
+from compiler.ir.types import ALL_DTYPES
 from jitflow.errors import (
     ArgumentTypeError,
     DTypeError,
@@ -28,10 +29,7 @@ from jitflow.errors import (
 NASTY = np.array(
     [0.0, -0.0, 1.0, -1.5, np.inf, -np.inf, np.nan, 1e-45, 3e38, 0.1], np.float32
 )
-ALL = (
-    "bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 "
-    "complex64 complex128"
-).split()
+ALL = [d.long for d in ALL_DTYPES if d.long != "bfloat16"]
 
 
 def same(actual, expected) -> None:
@@ -238,14 +236,17 @@ def test_fast_path_costs_no_correctness_when_warnings_are_errors():
 
 
 def test_users_keep_their_numpy_warnings():
-    with pytest.warns(RuntimeWarning, match="divide by zero"):
-        np.log(np.zeros(2))
+    settings_before = np.geterr()
     with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         jf.log(jf.zeros(2))
         jf.zeros(2) / 0
         jf.ones(2) * 3e38 * 3e38
         jf.mean(jf.zeros((0,)))
     assert caught == []
+    assert np.geterr() == settings_before
+    with pytest.warns(RuntimeWarning, match="divide by zero"):
+        np.log(np.zeros(2))
 
 
 # ----------------------------------------------------------------------- indexing
@@ -339,7 +340,7 @@ def test_bool_tensors_index_eagerly():
         ([0, 9], "out of bounds"),
         (1.5, "float"),
         (True, "bool"),
-        ((Ellipsis, Ellipsis), "one '...'"),
+        ((Ellipsis, Ellipsis), "single ellipsis"),
         (slice(None, None, 0), "step"),
         (np.array([0.5]), "float64"),
     ],
@@ -503,15 +504,15 @@ def test_variable_buffers_are_private():
     v = jf.Variable(t)
     view = jf.Variable(jf.asarray(np.ones((4, 4)))[1:3, ::2])
     for variable in (v, view):
-        flags = variable._data.flags
-        assert flags.c_contiguous
-        assert flags.writeable
-        assert flags.owndata
-    baseline = sys.getrefcount(view._data)
+        assert variable._data.flags.c_contiguous
+        assert variable._data.flags.writeable
+        assert variable._data.flags.owndata
+    counts = [sys.getrefcount(view._data)]
     held = view.value
-    assert sys.getrefcount(view._data) == baseline + 1
+    counts.append(sys.getrefcount(view._data))
     del held
-    assert sys.getrefcount(view._data) == baseline
+    counts.append(sys.getrefcount(view._data))
+    assert counts == [counts[0], counts[0] + 1, counts[0]]
     v.numpy()[0] = 5  # a copy
     assert v.numpy()[0] == 1
 
@@ -550,8 +551,8 @@ def test_errors_are_also_builtin_exceptions():
         jf.add(jf.ones(2), object())
     with pytest.raises(ShapeError, match="ragged"):
         jf.asarray([[1.0], [1.0, 2.0]])
-    with pytest.raises(DTypeError, match="str"):
-        jf.asarray("text" if False else np.array(["a"]))
+    with pytest.raises(DTypeError, match="<U1 cannot be tensors"):
+        jf.asarray(np.array(["a"]))
 
 
 def test_threads_do_not_share_tapes():

@@ -132,6 +132,8 @@ class _Emitter:
             new = self.scalar.emit(f"{op} reassoc contract {ty} {old}, {value}")
         else:
             new = self._combine(statement.op, dtype, old, value)
+        # Readable right away where no loop surrounds the sum within its block.
+        self.scalar.env[statement.name] = new
         self.lines.append(f"  store {ty} {new}, ptr {slot}")
 
     def _combine(self, op: str, dtype: DType, old: str, value: str) -> str:

@@ -216,7 +216,9 @@ def _double_to_odd_float(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
     nearest = b.fptrunc(x, ir.FloatType())
     back = b.fpext(nearest, ir.DoubleType())
     bits = b.bitcast(nearest, ir.IntType(32))
-    outward = b.fcmp_ordered(">", _llvm(b, "fabs", back), _llvm(b, "fabs", x))
+    # The larger size of the two, without fabs, which libNVVM does not know.
+    above, below = b.fcmp_ordered(">", back, x), b.fcmp_ordered("<", back, x)
+    outward = b.select(b.fcmp_ordered(">", x, _const(x, 0.0)), above, below)
     odd = b.or_(b.sub(bits, b.zext(outward, bits.type)), _const(bits, 1))
     chosen = b.select(b.fcmp_ordered("!=", x, back), odd, bits)
     return b.bitcast(chosen, ir.FloatType())

@@ -32,7 +32,7 @@ from numba.extending import (
 from compiler.errors import KernelError
 from compiler.ir import types as t
 from compiler.ir.types import DType
-from compiler.kernels.cache import KernelCache, default_cache
+from compiler.kernels.cache import KernelCache, default_cache, key_of
 from compiler.kernels.emit_numba import (
     SYMBOL,
     cache_request,
@@ -58,38 +58,51 @@ _ACCESS = re.compile(r"^  (?:%\S+ = load|store) ")
 
 
 def compile_program(program: LoopProgram, cache: KernelCache | None = None) -> int:
-    """Address of the native kernel of a program; see `compile_source`."""
-    return (cache or default_cache()).get_or_compile(
-        cache_request(program),
-        lambda: lower_source(emit_source(program), program),
-        SYMBOL,
-    )
+    """Address of the native kernel of a program.
+
+    The object code is kept by `cache` (the process's, if none is given), beside the
+    source as a ``.py`` file; on a hit neither is made.
+
+    Raises:
+        KernelError: if Numba or LLVM refuses the source.
+    """
+    return _cached(cache_request(program), program, cache, lambda: emit_source(program))
 
 
 def compile_source(
     source: str, program: LoopProgram, cache: KernelCache | None = None
 ) -> int:
-    """Address of the kernel that `source` (of `emit_source`) defines.
-
-    The object code is kept by `cache` (the process's, if none is given) under the
-    text of `program`; on a hit Numba does not run.
-
-    Raises:
-        KernelError: if Numba or LLVM refuses the source.
-    """
-    parts = cache_request(program)
-    return (cache or default_cache()).get_or_compile(
-        parts, lambda: lower_source(source, program), SYMBOL
-    )
+    """As `compile_program`, of a source that may have been changed by hand."""
+    parts = {**cache_request(program), "source": source}
+    return _cached(parts, program, cache, lambda: source)
 
 
-def lower_source(source: str, program: LoopProgram) -> str:
+def _cached(
+    parts: dict[str, str],
+    program: LoopProgram,
+    cache: KernelCache | None,
+    make_source: Callable[[], str],
+) -> int:
+    store = cache or default_cache()
+
+    def make_ir() -> str:
+        source = make_source()
+        key = key_of(store.full_parts(parts, SYMBOL))
+        path = store.put_source(key, ".py", source)
+        return lower_source(source, program, str(path))
+
+    return store.get_or_compile(parts, make_ir, SYMBOL)
+
+
+def lower_source(source: str, program: LoopProgram, filename: str = "<kernel>") -> str:
     """LLVM IR text that defines ``kernel`` with the native signature.
+
+    `filename` is where Numba's messages say that `source` is.
 
     Raises:
         KernelError: if Numba refuses the source.
     """
-    kernel = load_python(source)
+    kernel = load_python(source, filename)
     _bind_native(kernel.__globals__, program)
     text = _numba_ir(kernel, _argument_types(program), program.name)
     match = _FUNCTION.search(text)

@@ -121,7 +121,7 @@ class Gather:
         places = _Places(x.shape, indices, dims, batch, mode)
         shape = (*indices.shape[:-1], *places.rest)
         if places.inside.all():
-            return places.rows_of(x)[places.row].reshape(shape)
+            return np.asarray(places.rows_of(x)[places.row]).reshape(shape)
         result = np.zeros(shape, x.dtype)
         result[places.inside] = places.rows_of(x)[places.row[places.inside]]
         return result
@@ -190,7 +190,7 @@ def _count(b: Any, x: Any, indices: Any, parts: Any, attrs: dict) -> Any:
 def _product_weights(b: Any, y: Any, x: Any, ind: Any, u: Any, attrs: dict) -> Any:
     factor = b.scatter(b.ones_like(x), ind, u, combine="mul", **attrs)
     count = b.gather(_count(b, x, ind, b.ones_like(u), attrs), ind, **attrs)
-    alone = b.compare(count, b.ones_like(count), direction="EQ")
+    alone = b.compare(count, b.ones_like(count), direction="LE")
     others = b.divide(b.gather(y, ind, **attrs), u)
     return factor, b.select(alone, b.gather(x, ind, **attrs), others)
 
@@ -200,7 +200,9 @@ def _extremum_weights(b: Any, y: Any, x: Any, ind: Any, u: Any, attrs: dict) -> 
     at = b.gather(y, ind, **attrs)
     other = _as_weight(b, b.compare(u, at, direction="EQ"), x)
     count = b.add(own, _count(b, x, ind, other, attrs))
-    return b.divide(own, count), b.divide(other, b.gather(count, ind, **attrs))
+    shared = b.gather(count, ind, **attrs)  # 0 where the place was dropped
+    shared = b.maximum(shared, b.ones_like(shared))
+    return b.divide(own, count), b.divide(other, shared)
 
 
 def _weights(b: Any, combine: str, *operands: Any) -> tuple[Any, Any]:

@@ -65,13 +65,11 @@ def _sort_contract(m: Match) -> Value | None:
 
 def _exchange(m: Match) -> Value | None:
     """``(x @ y)^T -> y^T @ x^T``: exchange the blocks of free dimensions."""
-    dot = m["inner"]
+    dot, permutation = m["inner"], m.attrs["permutation"]
     contract, batch = dot.attrs["contract"], dot.attrs["batch"]
-    lead = len(batch[0])
-    split = m["x"].type.rank - len(contract[0])
-    rank = dot.outputs[0].type.rank
-    exchanged = (*range(lead), *range(split, rank), *range(lead, split))
-    if m.attrs["permutation"] != exchanged:
+    lead, split = len(batch[0]), m["x"].type.rank - len(contract[0])
+    rank = len(permutation)
+    if permutation != (*range(lead), *range(split, rank), *range(lead, split)):
         return None
     return m.b.dot_general(m["y"], m["x"], contract=contract[::-1], batch=batch[::-1])
 

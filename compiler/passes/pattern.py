@@ -155,8 +155,8 @@ def apply_of(
 ) -> Apply:
     """An `Apply` pattern; without operands it matches whatever the operands are.
 
-    `ops` is a name, several names separated by blanks, or a collection of names; `kinds`
-    are the dtype kinds of the result that are meant.
+    `ops` is a name, several names separated by blanks, or a collection of names;
+    `kinds` are the dtype kinds of the result that are meant.
     """
     names = ops.split() if isinstance(ops, str) else ops
     return Apply(frozenset(names), operands or None, where, kinds, swap, name)

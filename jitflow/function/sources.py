@@ -143,7 +143,18 @@ def _follows(value: Any) -> bool:
         return False
     if isinstance(value, ModuleType):
         return not _is_library(value)
-    return not is_mutable_container(value)
+    return not (is_mutable_container(value) or _is_opaque(type(value)))
+
+
+def _is_opaque(kind: type) -> bool:
+    """Classes of the framework that hold its own state, such as compiled functions.
+
+    Layers and optimizers are followed: users read and set their attributes.
+    """
+    package = f"{kind.__module__}."
+    return package.startswith(("jitflow.", "compiler.")) and not package.startswith(
+        "jitflow.keras."
+    )
 
 
 def _worth_guarding(value: Any) -> bool:
@@ -186,6 +197,7 @@ class Explorer:
         """Everything that a function of the user reads, and the ones it calls."""
         if isinstance(function, MethodType):
             function, first = function.__func__, function.__self__
+        function = inspect.unwrap(function)
         if not isinstance(function, FunctionType):
             return
         key = (id(function), id(first))
@@ -219,7 +231,7 @@ class Explorer:
         first = value
         for i, attr in enumerate(chain.attrs):
             value = path.attribute(value, attr, i)
-        if isinstance(value, FunctionType | MethodType):
+        if isinstance(value, FunctionType | MethodType) or hasattr(value, "__wrapped__"):
             owner = first if len(chain.attrs) == 1 else MISSING
             self.visit_function(value, owner)
         if chain.stores and (chain.attrs or chain.root != chain.stores):

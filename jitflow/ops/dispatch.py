@@ -21,6 +21,7 @@ from compiler.ir.op import Op
 from compiler.ir.types import DType, TensorType
 from jitflow.errors import source_excerpt, user_frame
 from jitflow.ops.eager import EAGER
+from jitflow.tensor.floating_errors import enter, leave
 from jitflow.tensor.state import activity, state
 from jitflow.tensor.tensor import Tensor, wrap
 
@@ -28,17 +29,12 @@ _NO_ATTRS: dict[str, Any] = {}
 
 
 def evaluate(op: Op, arrays: tuple[np.ndarray, ...], attrs: Mapping[str, Any]) -> Any:
-    """Run an op's NumPy meaning, silent about overflow, division by zero and NaN.
-
-    Entering ``np.errstate`` costs more than a small op, so it is entered only if the
-    user has asked NumPy or the warnings module to raise.
-    """
-    run = EAGER.get(op) or op.evaluate
+    """Run an op's NumPy meaning, silent about overflow, division by zero and NaN."""
+    token = enter()
     try:
-        return run(*arrays, **attrs)
-    except (RuntimeWarning, FloatingPointError):
-        with np.errstate(all="ignore"):
-            return run(*arrays, **attrs)
+        return (EAGER.get(op) or op.evaluate)(*arrays, **attrs)
+    finally:
+        leave(token)
 
 
 def _wrap_all(result: Any) -> Any:

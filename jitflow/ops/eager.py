@@ -155,10 +155,9 @@ def _erf_inv(x: np.ndarray) -> np.ndarray:
     outer = ~(np.abs(q) <= 0.425)
     if outer.any():
         side = q[outer]
-        with np.errstate(all="ignore"):
-            r = np.sqrt(-np.log(0.5 - np.abs(side)))
-            far = np.where(r <= 5, _ratio(_MIDDLE, r - 1.6), _ratio(_TAIL, r - 5))
-            far = np.where(r == np.inf, np.inf, far)
+        r = np.sqrt(-np.log(0.5 - np.abs(side)))
+        far = np.where(r <= 5, _ratio(_MIDDLE, r - 1.6), _ratio(_TAIL, r - 5))
+        far = np.where(r == np.inf, np.inf, far)
         result[outer] = np.copysign(far, side)
     return (result * math.sqrt(0.5)).astype(x.dtype)
 

@@ -348,7 +348,9 @@ def floor_divide(x1: Any, x2: Any, /) -> Tensor:
     quotient = b.divide(b.subtract(x, rest), y)
     lower = b.subtract(quotient, b.ones_like(x))
     quotient = b.select(_needs_correction(rest, y), lower, quotient)
-    return b.select(equal(y, 0), b.divide(x, y), b.round_nearest_even(quotient))
+    quotient, ratio = b.round_nearest_even(quotient), b.divide(x, y)
+    quotient = b.select(equal(quotient, 0), multiply(ratio, 0), quotient)  # its sign
+    return b.select(equal(y, 0), ratio, quotient)
 
 
 def remainder(x1: Any, x2: Any, /) -> Tensor:
@@ -387,6 +389,8 @@ def hypot(x1: Any, x2: Any, /) -> Tensor:
     require("hypot", x, "f", "real floating-point")
     x, y = broadcast_pair(b.abs(x), b.abs(y), "hypot")
     high, low = b.maximum(x, y), b.minimum(x, y)
+    # An infinite side makes the length infinite, even beside NaN (IEEE 754).
+    high = b.select(logical_or(isinf(x), isinf(y)), b.full_like(math.inf, x), high)
     # Zero and infinity would make the ratio NaN.
     plain = logical_or(equal(high, 0), isinf(high))
     ratio = b.divide(low, b.select(plain, b.ones_like(high), high))

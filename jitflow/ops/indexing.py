@@ -17,9 +17,9 @@ from jitflow.errors import IndexingError
 from jitflow.ops.coerce import as_tensor, broadcast_shapes, is_tracing
 from jitflow.ops.dispatch import builder as b
 from jitflow.ops.dispatch import quiet
-from jitflow.ops.elementwise import add, less, maximum, multiply, where
-from jitflow.ops.manipulation import moveaxis, permute_dims, reshape
-from jitflow.ops.searching import gather_axis
+from jitflow.ops.elementwise import add, less, maximum, where
+from jitflow.ops.manipulation import concat, moveaxis, reshape
+from jitflow.ops.searching import gather_dims
 from jitflow.tensor.tensor import Operators, Tensor, wrap
 
 
@@ -46,7 +46,7 @@ def _is_plain(key: Any) -> bool:
 def _eager(x: Tensor, key: Any) -> Tensor:
     try:
         return wrap(x._data[key])
-    except IndexError as error:
+    except (IndexError, ValueError) as error:
         raise IndexingError(f"{error}", operands={"x": x, "index": repr(key)}) from None
 
 
@@ -70,24 +70,42 @@ def _entry(key: Any) -> Any:
     raise IndexingError(f"a {type(key).__name__} cannot index a tensor")
 
 
+def _is_mask(key: Any) -> bool:
+    return isinstance(key, Tensor) and key.dtype is bool_
+
+
+def _dims_of(key: Any) -> int:
+    """How many dimensions an entry indexes."""
+    if key is None or key is Ellipsis:
+        return 0
+    return key.ndim if _is_mask(key) else 1
+
+
 def _expand(x: Tensor, keys: tuple[Any, ...]) -> list[Any]:
     """Entries with ``...`` spelled out and masks turned into integer tensors."""
-    entries: list[Any] = []
-    for key in map(_entry, keys):
-        mask = isinstance(key, Tensor) and key.dtype is bool_
-        entries.extend(_nonzero(key) if mask else [key])
-    used = sum(k is not None and k is not Ellipsis for k in entries)
+    entries = [_entry(key) for key in keys]
+    used = sum(map(_dims_of, entries))
     if used > x.ndim:
         raise IndexingError(f"{used} indices for rank {x.ndim}", operands={"x": x})
     dots = [i for i, k in enumerate(entries) if k is Ellipsis]
     if len(dots) > 1:
-        raise IndexingError("an index has at most one '...'")
+        raise IndexingError("an index can only have a single ellipsis")
     at = dots[0] if dots else len(entries)
     fill = [slice(None)] * (x.ndim - used)
-    return entries[:at] + fill + entries[at + 1 :]
+    full: list[Any] = []
+    axis = 0
+    for key in entries[:at] + fill + entries[at + 1 :]:
+        full.extend(_nonzero(x, key, axis) if _is_mask(key) else [key])
+        axis += _dims_of(key)
+    return full
 
 
-def _nonzero(mask: Tensor) -> list[Tensor]:
+def _nonzero(x: Tensor, mask: Tensor, axis: int) -> list[Tensor]:
+    if mask.shape != x.shape[axis : axis + mask.ndim]:
+        raise IndexingError(
+            f"the mask does not fit the dimensions from axis {axis} on",
+            operands={"x": x, "mask": mask},
+        )
     if is_tracing():
         raise IndexingError(
             "a bool tensor selects a number of elements that is not known here",
@@ -202,17 +220,8 @@ def _advanced(x: Tensor, keys: list[Any]) -> Tensor:
     if len(axes) == 1 and indices[0].ndim == 0:
         return _dynamic(x, axes[0], indices[0])
     shape = broadcast_shapes(*(i.shape for i in indices))
-    others = [i for i in range(x.ndim) if i not in axes]
-    moved = permute_dims(x, axes + others)
-    sizes = moved.shape[: len(axes)]
-    merged: Any = 1
-    for size in sizes:
-        merged = merged * size
-    flat = reshape(moved, (merged, *moved.shape[len(axes) :]))
-    position = indices[0]
-    for index, size in zip(indices[1:], sizes[1:], strict=True):
-        position = add(multiply(position, size), index)
-    result = gather_axis(flat, b.broadcast(position, shape), 0)
+    columns = [reshape(b.broadcast(i, shape), (*shape, 1)) for i in indices]
+    result = gather_dims(x, concat(columns, axis=-1), tuple(axes))
     # Neighbouring index tensors leave their dimensions where they were.
     if axes == list(range(axes[0], axes[-1] + 1)) and axes[0]:
         count = len(shape)

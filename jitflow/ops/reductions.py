@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from typing import Any
 
 from compiler.ir.types import DType
@@ -75,7 +76,7 @@ def _extremum(
     x = as_tensor(x)
     require(name, x, "biuf", "real")
     axes = normalize_axes(axis, x.ndim, name)
-    if any(x.shape[a] == 0 for a in axes):
+    if builtins.any(x.shape[a] == 0 for a in axes):
         raise ShapeError(
             f"{name}: no element to choose from along axis {axis}", operands={"x": x}
         )
@@ -163,7 +164,9 @@ def std(
     keepdims: bool = False,
 ) -> Tensor:
     """Standard deviation over `axis`: the root of `var`."""
-    return sqrt(var(x, axis=axis, correction=correction, keepdims=keepdims))
+    x = _inexact(x)
+    axes = normalize_axes(axis, x.ndim, "std")
+    return sqrt(var(x, axis=axes, correction=correction, keepdims=keepdims))
 
 
 def _arg(kind: str, x: Any, axis: int | None, keepdims: bool) -> Tensor:

@@ -19,9 +19,13 @@ from jitflow.ops.manipulation import moveaxis, reshape
 from jitflow.tensor.tensor import Tensor, wrap
 
 
-def gather_axis(x: Tensor, indices: Tensor, axis: int) -> Tensor:
-    """``take`` with indices already counted from 0 and known to fit."""
-    return b.gather(x, indices, axis=axis, mode="clip")
+def gather_dims(x: Tensor, indices: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Elements of `x` at index vectors, the last axis of `indices`, along `dims`.
+
+    The shape of the index vectors comes first in the result, then the dimensions of
+    `x` that are not indexed. Indices are counted from 0 and clipped.
+    """
+    return b.gather(x, indices, dims=dims, batch=0, mode="clip")
 
 
 def _from_front(indices: Tensor, size: Any, name: str) -> Tensor:
@@ -51,7 +55,14 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
             raise ArgumentError(f"take: axis is needed for a tensor of rank {x.ndim}")
         axis = 0
     position = normalize_axis(axis, x.ndim, "take")
-    return gather_axis(x, _from_front(indices, x.shape[position], "take"), position)
+    index = _from_front(indices, x.shape[position], "take")
+    picked = gather_dims(x, reshape(index, (*index.shape, 1)), (position,))
+    count = index.ndim
+    return moveaxis(picked, _span(0, count), _span(position, position + count))
+
+
+def _span(start: int, stop: int) -> tuple[int, ...]:
+    return tuple(range(start, stop))
 
 
 def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
@@ -68,15 +79,12 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
     index = _from_front(indices, x.shape[position], "take_along_axis")
     lead = _lead_shape(x, index, position)
     count, size = index.shape[position], x.shape[position]
-    x, index = moveaxis(x, position, -1), moveaxis(index, position, -1)
-    rows: Any = 1
-    for d in lead:
-        rows = rows * d
-    flat = reshape(b.broadcast(x, (*lead, size)), (rows * size,))
-    index = reshape(b.broadcast(index, (*lead, count)), (rows, count))
-    first = b.iota(type=b.type_of(index), dim=0) * size
-    picked = gather_axis(flat, add(index, first), 0)
-    return moveaxis(reshape(picked, (*lead, count)), -1, position)
+    rows = b.broadcast(moveaxis(x, position, -1), (*lead, size))
+    index = b.broadcast(moveaxis(index, position, -1), (*lead, count))
+    vectors = reshape(index, (*lead, count, 1))
+    last = len(lead)
+    picked = b.gather(rows, vectors, dims=(last,), batch=last, mode="clip")
+    return moveaxis(picked, -1, position)
 
 
 def _lead_shape(x: Tensor, index: Tensor, axis: int) -> tuple[Any, ...]:
@@ -99,35 +107,31 @@ def _lead_shape(x: Tensor, index: Tensor, axis: int) -> tuple[Any, ...]:
 def argsort(
     x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True
 ) -> Tensor:
-    """Positions (int64) that sort `x` along `axis`; NaN comes last, ties in order."""
+    """Positions (int64) that sort `x` along `axis`; NaN counts as the largest
+    value, ties stay in order."""
     x = as_tensor(x)
     require("argsort", x, "biuf", "real")
     position = normalize_axis(axis, x.ndim, "argsort")
-    ramp = b.iota(type=b.type_of(x).with_dtype(int64), dim=position)
-    return _sort(x, ramp, position, descending)[1]
+    return _sort_positions(x, position, descending)[1]
 
 
-def _sort(x: Tensor, ramp: Tensor, axis: int, descending: bool) -> tuple[Any, ...]:
-    if not descending:
-        return b.sort(x, ramp, axis=axis)
-    # Reversed before and after, a stable ascending sort keeps the order of ties.
-    flipped = [b.reverse(t, dims=(axis,)) for t in (x, ramp)]
-    return tuple(b.reverse(t, dims=(axis,)) for t in b.sort(*flipped, axis=axis))
+def _sort_positions(x: Tensor, axis: int, descending: bool) -> tuple[Tensor, Tensor]:
+    ramp = b.iota(type=b.type_of(x).with_dtype(int64), dim=axis)
+    return b.sort(x, ramp, axis=axis, descending=descending)
 
 
 def sort(
     x: Any, /, *, axis: int = -1, descending: bool = False, stable: bool = True
 ) -> Tensor:
-    """`x` sorted along `axis`; NaN comes last (first if `descending`)."""
+    """`x` sorted along `axis`; NaN counts as the largest value."""
     x = as_tensor(x)
     require("sort", x, "biuf", "real")
     position = normalize_axis(axis, x.ndim, "sort")
-    ramp = b.iota(type=b.type_of(x).with_dtype(int64), dim=position)
-    return _sort(x, ramp, position, descending)[0]
+    return b.sort(x, axis=position, descending=descending)
 
 
 def top_k(x: Any, k: int, /, *, axis: int = -1) -> tuple[Tensor, Tensor]:
-    """The `k` largest elements along `axis`, in order, and their positions.
+    """The `k` largest elements along `axis`, in order, and their positions (int64).
 
     Raises:
         ArgumentError: if there are fewer than `k`.
@@ -136,12 +140,10 @@ def top_k(x: Any, k: int, /, *, axis: int = -1) -> tuple[Tensor, Tensor]:
     require("top_k", x, "iuf", "real")
     position = normalize_axis(axis, x.ndim, "top_k")
     size = x.shape[position]
-    if isinstance(size, int) and not 0 <= k <= size:
+    if k < 0 or (isinstance(size, int) and k > size):
         raise ArgumentError(f"top_k: k = {k} of {size} elements")
-    ramp = b.iota(type=b.type_of(x).with_dtype(int64), dim=position)
-    key = tuple(slice(k) if i == position else slice(None) for i in range(x.ndim))
-    values, indices = _sort(x, ramp, position, True)
-    return values[key], indices[key]
+    values, places = b.top_k(moveaxis(x, position, -1), k=k)
+    return moveaxis(values, -1, position), moveaxis(b.cast(places, int64), -1, position)
 
 
 def searchsorted(x1: Any, x2: Any, /, *, side: str = "left") -> Tensor:

@@ -8,7 +8,6 @@ while nothing in the process traces or records. Everything else goes through
 from __future__ import annotations
 
 import operator
-import warnings
 from collections.abc import Callable, Iterator
 from math import prod
 from typing import Any, ClassVar
@@ -18,27 +17,14 @@ import numpy as np
 from compiler.ir.types import DType, dtype_of
 from jitflow.errors import ArgumentTypeError, TracerError
 from jitflow.tensor.display import show_array
+from jitflow.tensor.floating_errors import enter, leave
 from jitflow.tensor.state import activity, state
-
-# NumPy reports log(0) or an overflow as a RuntimeWarning of the calling module. Tensors
-# follow IEEE 754 silently, so the warnings of our own modules are dropped; those of the
-# user's modules, and the user's np.seterr, stay as they are.
-warnings.filterwarnings(
-    "ignore", category=RuntimeWarning, module=r"(jitflow|compiler)\b"
-)
 
 # A fast path that fails in one of these ways is repeated on the slow path, which gives
 # either the right result or the right message.
-FAST_PATH_FAILURES = (
-    ValueError,
-    TypeError,
-    OverflowError,
-    RuntimeWarning,
-    FloatingPointError,
-)
+FAST_PATH_FAILURES = (ValueError, TypeError, OverflowError)
 _new = object.__new__
 _ndarray = np.ndarray
-_float64 = np.dtype(np.float64)
 
 
 class Operators:
@@ -220,6 +206,7 @@ def _fast(name: str, ufunc: Callable[..., Any]) -> Callable[[Any, Any], Any]:
         kind = type(other)
         if type(self) is Tensor and not activity.threads:
             x = self._data
+            token = enter()
             try:
                 if kind is Tensor:
                     return wrap(ufunc(x, other._data))
@@ -230,6 +217,8 @@ def _fast(name: str, ufunc: Callable[..., Any]) -> Callable[[Any, Any], Any]:
                     return wrap(ufunc(x, other))
             except FAST_PATH_FAILURES:
                 pass
+            finally:
+                leave(token)
         return self._ops.binary(name, self, other)
 
     return method
@@ -242,6 +231,7 @@ def _fast_reflected(name: str, ufunc: Callable[..., Any]) -> Callable[[Any, Any]
         kind = type(other)
         if type(self) is Tensor and not activity.threads:
             x = self._data
+            token = enter()
             try:
                 if (kind is float and x.dtype.kind == "f") or (
                     kind is int and x.dtype.kind in "fiu"
@@ -249,18 +239,20 @@ def _fast_reflected(name: str, ufunc: Callable[..., Any]) -> Callable[[Any, Any]
                     return wrap(ufunc(other, x))
             except FAST_PATH_FAILURES:
                 pass
+            finally:
+                leave(token)
         return self._ops.binary(name, other, self)
 
     return method
 
 
 def _float_divide(x: Any, y: Any) -> Any:
-    """True division of floats; anything else is left to the slow path."""
-    if getattr(x, "dtype", _float64).kind in "fc" or (
-        getattr(y, "dtype", _float64).kind in "fc"
-    ):
-        return np.true_divide(x, y)
-    raise TypeError
+    """True division, if an operand is inexact; integers are left to the slow path."""
+    kind_x = x.dtype.kind if type(x) is _ndarray else "i"
+    kind_y = y.dtype.kind if type(y) is _ndarray else "i"
+    if kind_x in "biu" and kind_y in "biu":
+        raise TypeError
+    return np.true_divide(x, y)
 
 
 _FAST_ARITHMETIC = {

@@ -10,8 +10,9 @@ then captured like eager ones.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 from typing import Any
 
@@ -75,11 +76,14 @@ class TraceContext:
 
     # ------------------------------------------------------------ running the body
 
+    def active(self) -> AbstractContextManager[None]:
+        """Stage everything that happens inside the ``with`` block of the caller."""
+        self._watcher.start(sys._getframe(1))
+        return self._activated()
+
     @contextmanager
-    def active(self) -> Iterator[None]:
-        """Stage everything that happens inside."""
+    def _activated(self) -> Iterator[None]:
         before = state.trace
-        self._watcher.start()
         state.trace = self
         try:
             yield

@@ -29,9 +29,9 @@ class FrameWatcher:
         self._seen: dict[FrameType, bool] = {}
         self._bottom: FrameType | None = None
 
-    def start(self) -> None:
-        """Frames older than the caller's are not the trace's business."""
-        self._bottom = sys._getframe(1)
+    def start(self, bottom: FrameType) -> None:
+        """Walks end at `bottom`: older frames are not the trace's business."""
+        self._bottom = bottom
 
     def stop(self) -> None:
         """Forget all frames."""

@@ -5,15 +5,21 @@ One module per module of `compiler.ops`; `ALL` maps op names to their samples.
 
 from tests.op_samples import (
     contractions,
+    convolution,
     cumulative,
     elementwise_binary,
     elementwise_other,
     elementwise_unary,
+    fft,
+    gathering,
     indexing,
     leaf,
+    linalg,
     random,
     reductions,
     slicing,
+    sorting,
+    windows,
 )
 from tests.op_samples.common import Sample
 
@@ -21,15 +27,21 @@ ALL: dict[str, list[Sample]] = {
     name: samples
     for module in (
         contractions,
+        convolution,
         cumulative,
         elementwise_binary,
         elementwise_other,
         elementwise_unary,
+        fft,
+        gathering,
         indexing,
         leaf,
+        linalg,
         random,
         reductions,
         slicing,
+        sorting,
+        windows,
     )
     for name, samples in module.SAMPLES.items()
 }

@@ -11,7 +11,7 @@ from typing import Any
 
 from jitflow.dtypes import DType, as_dtype
 from jitflow.errors import ArgumentError, DTypeError
-from jitflow.keras.backend import config
+from jitflow.keras.backend import config as config
 
 BOOL_TYPES = ("bool",)
 INT_TYPES = (

@@ -64,9 +64,7 @@ class Variable(jf.Variable):
             )
         scopes = state.scopes
         with init_scope():
-            super().__init__(
-                _initial_value(initializer, shape, dtype), trainable, name
-            )
+            super().__init__(_initial_value(initializer, shape, dtype), trainable, name)
         self.path = "/".join((*scopes, name))
         self.autocast = bool(autocast)
         self.aggregation = aggregation

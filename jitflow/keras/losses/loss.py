@@ -8,13 +8,16 @@ from typing import Any
 import jitflow as jf
 from jitflow.errors import ArgumentError
 from jitflow.keras import backend
+from jitflow.keras.backend.call_context import get_keras_mask
+from jitflow.keras.backend.global_state import auto_name
 from jitflow.keras.losses.shapes import same_rank, to_tensor
-from jitflow.keras.utils.naming import auto_name
+from jitflow.keras.saving.registration import keras_export
 from jitflow.tracing.structure import flatten, unflatten
 
 REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none")
 
 
+@keras_export("keras.losses.Loss", "keras.Loss")
 class Loss:
     """Base of all losses; a subclass defines `call`.
 
@@ -57,7 +60,7 @@ class Loss:
             A scalar, or the values of all samples without a reduction.
         """
         with jf.name_scope(self.name):
-            mask = keras_mask(y_pred)
+            mask = get_keras_mask(y_pred)
             y_pred = cast_all(y_pred, self._dtype)
             y_true = cast_all(y_true, self._dtype)
             values = self.call(y_true, y_pred)
@@ -144,11 +147,6 @@ def cast_all(structure: Any, dtype: str) -> Any:
     """All tensors of a structure in one dtype."""
     leaves, form = flatten(structure)
     return unflatten(form, [to_tensor(leaf, dtype) for leaf in leaves])
-
-
-def keras_mask(x: Any) -> Any:
-    """The mask that a layer attached to its output, or None."""
-    return getattr(x, "_keras_mask", None)
 
 
 def both(a: Any, b: Any) -> Any:

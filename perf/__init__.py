@@ -1,0 +1,1 @@
+"""Side-by-side timing of JitFlow and other frameworks; start with `perf/run.py`."""
