@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from time import perf_counter
 
 from compiler import ops
-from compiler.buffers.schedule import Schedule, schedule
+from compiler.buffers.schedule import schedule
+from compiler.buffers.storage import Item, Schedule
 from compiler.crash import reported
 from compiler.dump import NullDumper, dumper_for
 from compiler.errors import CompilerError
@@ -21,7 +23,7 @@ from compiler.kernels.targets import compile_programs
 from compiler.options import Options
 from compiler.passes.pipeline import run_pipeline
 from compiler.passes.report import PipelineReport
-from compiler.runtime.executable import Executable, Kernels
+from compiler.runtime.executable import Executable
 from compiler.runtime.threadpool import ThreadPool, default_pool
 from compiler.stages import Stages
 
@@ -43,7 +45,9 @@ class Lowered:
 class Compiled(Executable):
     """An executable that remembers how it was made; `text` shows every stage."""
 
-    def __init__(self, lowered: Lowered, kernels: Kernels, options: Options) -> None:
+    def __init__(
+        self, lowered: Lowered, kernels: Mapping[Item, int], options: Options
+    ) -> None:
         super().__init__(lowered.schedule, kernels, _pool(options.num_threads))
         self.lowered = lowered
         self.options = options
@@ -75,7 +79,7 @@ def lower_graph(
     clock("passes")
     fused = fuse(result.graph, options)
     clock("fusion")
-    plan = schedule(fused)
+    plan = schedule(fused, options)
     clock("lowering")
     return Lowered(graph, result.graph, fused, plan, result.report, clock.seconds)
 
@@ -106,7 +110,7 @@ def _compile(graph: Graph, options: Options) -> Compiled:
     clock = _Clock(lowered.seconds)
     programs = programs_of(lowered.schedule)
     addresses = compile_programs(list(programs.values()), options.emitter)
-    kernels = Kernels(dict(zip(programs, addresses, strict=True)))
+    kernels = dict(zip(programs, addresses, strict=True))
     compiled = Compiled(lowered, kernels, options)
     clock("kernels")
     if dumper.enabled:
@@ -120,21 +124,19 @@ def _pool(num_threads: int | None) -> ThreadPool:
     return default_pool() if num_threads is None else ThreadPool(num_threads)
 
 
-def programs_of(plan: Schedule) -> dict[int, LoopProgram]:
-    """The loop program of every item that has one, by position."""
-    found: dict[int, LoopProgram] = {}
-    for position, item in enumerate(plan.items):
-        if item.kind == "kernel":
-            assert item.kernel is not None
-            found[position] = item.kernel.program
-        elif item.kind == "combine":
+def programs_of(plan: Schedule) -> dict[Item, LoopProgram]:
+    """The loop program of every item that has one, those in loop bodies included."""
+    found: dict[Item, LoopProgram] = {}
+    for item in plan.walk():
+        if item.partial is not None:
             partial = item.partial
-            assert partial is not None
             reducer = partial.value.node.op.emit
             identity = reducer.identity(partial.dtype)  # type: ignore[union-attr]
-            found[position] = combine_program(
+            found[item] = combine_program(
                 partial.combine, identity, partial.dtype, partial.value.dtype
             )
+        elif item.kernel is not None:
+            found[item] = item.kernel.program
     return found
 
 

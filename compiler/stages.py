@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from compiler.buffers.report import buffer_report
+from compiler.buffers.storage import Item, Schedule
 from compiler.dump import NullDumper
 from compiler.errors import CompilerError
 from compiler.fusion.group import FusedGraph, Group
@@ -92,7 +93,7 @@ class Stages:
 
     def counts(self) -> dict[str, int]:
         """How many items of each kind one run executes, and of graph nodes."""
-        kinds = Counter(item.kind for item in self.lowered.schedule.items)
+        kinds = Counter(item.kind for item in self.lowered.schedule.walk())
         return {
             "nodes": len(self.lowered.optimized.nodes),
             "kernels": kinds["kernel"],
@@ -105,7 +106,7 @@ class Stages:
     def programs(self) -> list[LoopProgram]:
         """The distinct loop programs, in order of first use."""
         found: dict[str, LoopProgram] = {}
-        for item in self.lowered.schedule.items:
+        for item in self.lowered.schedule.walk():
             if item.kind == "kernel":
                 found.setdefault(item.kernel.program.text(), item.kernel.program)
         return list(found.values())
@@ -126,17 +127,26 @@ class Stages:
         return buffer_report(self.lowered.schedule, bound.assignment)
 
     def _steps(self) -> str:
-        bound = self._bound()
-        lines = []
-        for position, item in enumerate(self.lowered.schedule.items):
-            chunks = bound.chunks.get(position, 1)
-            reads = ", ".join(s.name for s in item.reads)
-            writes = ", ".join(s.name for s in item.writes)
-            split = f" x{chunks}" if chunks > 1 else ""
-            lines.append(
-                f"{position:>4} {item.kind}{split} {item.name}: {reads} -> {writes}"
-            )
+        chunks = self._bound().layout.chunks
+        lines: list[str] = []
+        _step_lines(self.lowered.schedule, chunks, "", lines)
         return "\n".join(lines)
+
+
+def _step_lines(
+    schedule: Schedule, chunks: Mapping[Item, int], pad: str, lines: list[str]
+) -> None:
+    """One line for each item, those of loop bodies indented."""
+    for position, item in enumerate(schedule.items):
+        reads = ", ".join(s.name for s in item.reads)
+        writes = ", ".join(s.name for s in item.writes)
+        count = chunks.get(item, 1)
+        split = f" x{count}" if count > 1 else ""
+        head = f"{pad}{position:>4} {item.kind}{split} {item.name}"
+        lines.append(f"{head}: {reads} -> {writes}")
+        for body in item.bodies:
+            lines.append(f"{pad}       {body.graph.name}:")
+            _step_lines(body, chunks, pad + "      ", lines)
 
 
 def fused_text(fused: FusedGraph) -> str:

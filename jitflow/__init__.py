@@ -7,6 +7,7 @@ TensorFlow's names for variables, tapes and functions and JAX's names for transf
 from math import e, inf, nan, pi
 
 from jitflow import config, errors, nn, ops, random
+from jitflow.benchmark import benchmark
 from jitflow.config import default_dtype, set_default_dtype
 from jitflow.dtypes import (
     DType,
@@ -28,6 +29,15 @@ from jitflow.dtypes import (
 )
 from jitflow.dtypes import bool_ as bool
 from jitflow.errors import JitFlowError
+from jitflow.function import (
+    Function,
+    RetraceError,
+    RetraceWarning,
+    SideEffectError,
+    SideEffectWarning,
+    function,
+    no_retrace,
+)
 from jitflow.gradient import (
     GradientTape,
     custom_gradient,
@@ -203,6 +213,7 @@ from jitflow.ops.searching import (
     unique_values,
 )
 from jitflow.tensor import Tensor, Variable, name_scope
+from jitflow.tracing import TensorSpec, init_scope
 
 newaxis = None
 __array_api_version__ = "2025.12"
@@ -210,9 +221,15 @@ __version__ = "0.1.0"
 
 __all__ = [
     "DType",
+    "Function",
     "GradientTape",
     "JitFlowError",
+    "RetraceError",
+    "RetraceWarning",
+    "SideEffectError",
+    "SideEffectWarning",
     "Tensor",
+    "TensorSpec",
     "Variable",
     "abs",
     "acos",
@@ -231,6 +248,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "benchmark",
     "bfloat16",
     "bitwise_and",
     "bitwise_count",
@@ -287,6 +305,7 @@ __all__ = [
     "from_dlpack",
     "full",
     "full_like",
+    "function",
     "grad",
     "greater",
     "greater_equal",
@@ -294,6 +313,7 @@ __all__ = [
     "iinfo",
     "imag",
     "inf",
+    "init_scope",
     "int8",
     "int16",
     "int32",
@@ -332,6 +352,7 @@ __all__ = [
     "negative",
     "newaxis",
     "nn",
+    "no_retrace",
     "nonzero",
     "not_equal",
     "ones",

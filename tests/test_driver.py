@@ -93,7 +93,7 @@ def test_wrong_arguments_name_the_parameter(rng):
 def test_a_defect_of_the_compiler_leaves_a_report(tmp_path, monkeypatch):
     monkeypatch.setenv("JITFLOW_CRASH_DIR", str(tmp_path))
 
-    def broken(fused):
+    def broken(fused, options):
         raise RuntimeError("boom")
 
     monkeypatch.setattr(driver, "schedule", broken)

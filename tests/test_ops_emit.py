@@ -131,7 +131,14 @@ def emitted(op: Op, sample: Sample, out: TensorType) -> tuple[Expr, dict]:
     return op.emit(k, index, types, out, **sample.attrs), k.env
 
 
-def assert_equal(actual: np.ndarray, expected: np.ndarray, ulp: float) -> None:
+# Kernels reduce angles up to this size exactly enough; beyond, any answer in the range.
+PERIODIC = {"sine", "cosine", "tan"}
+PERIODIC_RANGE = 1e5
+
+
+def assert_equal(
+    actual: np.ndarray, expected: np.ndarray, ulp: float, atol: float = 0.0
+) -> None:
     assert actual.dtype == expected.dtype
     if actual.dtype.kind in "biu":
         np.testing.assert_array_equal(actual, expected)
@@ -148,7 +155,10 @@ def assert_equal(actual: np.ndarray, expected: np.ndarray, ulp: float) -> None:
     wide = np.float64
     tiny = 2.0**-23 if actual.dtype.itemsize == 2 else 1e-44 if eps > 1e-10 else 0
     np.testing.assert_allclose(
-        actual.astype(wide), expected.astype(wide), rtol=(ulp + 2) * eps, atol=tiny
+        actual.astype(wide),
+        expected.astype(wide),
+        rtol=(ulp + 2) * eps,
+        atol=max(tiny, atol),
     )
 
 
@@ -166,7 +176,10 @@ def test_emit_equals_evaluate(op: Op, sample: Sample) -> None:
         assert expr.dtype is out.dtype
         actual = numpy_scalar.evaluate(expr, env)
     actual = np.broadcast_to(actual, out.shape)
-    assert_equal(actual, expected, function_limits(expr, {}))
+    if op.name in PERIODIC:
+        covered = ~(np.abs(sample.inputs[0].astype(np.float64)) > PERIODIC_RANGE)
+        actual, expected = actual[covered], expected[covered]
+    assert_equal(actual, expected, function_limits(expr, {}), sample.atol)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import bisect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from compiler.buffers.schedule import Schedule, Storage
+from compiler.buffers.storage import Item, Schedule, Storage
 from compiler.ir.dims import concrete
 
 ALIGNMENT = 64
@@ -30,10 +30,19 @@ class Slot:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Slots of all arena storages and the size of the arena."""
+    """Slots of the arena storages of a schedule, and the size of the arena.
+
+    `bodies` are the assignments of loop bodies and branches, whose arenas are storages
+    of this one.
+    """
 
     slots: dict[Storage, Slot]
     arena_bytes: int
+    bodies: dict[int, Assignment]
+
+    def of(self, body: Schedule) -> Assignment:
+        """The assignment of a body."""
+        return self.bodies[id(body)]
 
     @property
     def sum_bytes(self) -> int:
@@ -44,7 +53,7 @@ class Assignment:
 def assign(
     schedule: Schedule,
     bindings: Mapping[str, int],
-    chunks: Mapping[int, int],
+    chunks: Mapping[Item, int],
     direct: Mapping[Storage, Storage],
 ) -> Assignment:
     """Place every arena storage.
@@ -52,9 +61,15 @@ def assign(
     `chunks` gives the chunk count of items that have per-chunk storages; `direct` maps
     partial sums that are written straight into their result.
     """
+    bodies = {
+        id(body): assign(body, bindings, chunks, direct)
+        for item in schedule.items
+        for body in item.bodies
+    }
     storages = [s for s in schedule.storages if _in_arena(s, direct)]
     storages.sort(key=lambda s: s.birth)
-    return _Assigner(bindings, chunks).run(storages)
+    slots, top = _Assigner(bindings, chunks, bodies).run(storages)
+    return Assignment(slots, top, bodies)
 
 
 def _in_arena(storage: Storage, direct: Mapping[Storage, Storage]) -> bool:
@@ -67,23 +82,31 @@ def aligned(nbytes: int) -> int:
 
 
 class _Assigner:
-    def __init__(self, bindings: Mapping[str, int], chunks: Mapping[int, int]) -> None:
+    def __init__(
+        self,
+        bindings: Mapping[str, int],
+        chunks: Mapping[Item, int],
+        bodies: Mapping[int, Assignment],
+    ) -> None:
         self.bindings = bindings
         self.chunks = chunks
+        self.bodies = bodies
         self.gaps: list[tuple[int, int]] = []  # (offset, size), by offset
         self.top = 0
         self.slots: dict[Storage, Slot] = {}
         self.alive: list[tuple[int, int, Storage]] = []  # (death, serial, storage)
         self.taken: set[Storage] = set()
 
-    def run(self, storages: Sequence[Storage]) -> Assignment:
+    def run(self, storages: Sequence[Storage]) -> tuple[dict[Storage, Slot], int]:
         for serial, storage in enumerate(storages):
             self._expire(storage.birth)
             self.slots[storage] = self._place(storage)
             bisect.insort(self.alive, (storage.death, serial, storage))
-        return Assignment(self.slots, self.top)
+        return self.slots, self.top
 
     def _size(self, storage: Storage) -> int:
+        if storage.frame_of is not None:
+            return aligned(self.bodies[id(storage.frame_of)].arena_bytes)
         nbytes = concrete(storage.nbytes, self.bindings)
         if storage.chunks_of is not None:
             nbytes *= self.chunks[storage.chunks_of]

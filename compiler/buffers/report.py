@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from compiler.buffers.assign import Assignment
-from compiler.buffers.schedule import Schedule
+from compiler.buffers.storage import Schedule
 
 
 def peak_bytes(assignment: Assignment) -> tuple[int, int]:
@@ -35,10 +35,8 @@ def buffer_report(schedule: Schedule, assignment: Assignment) -> str:
         lines.append(f"{place}  {slot.storage.name}{shared}")
     peak, where = peak_bytes(assignment)
     at = schedule.items[where].name if schedule.items else "nothing"
-    updated = sum(
-        s.place == "input" and s.birth >= 0 and s.name != "input"
-        for s in schedule.storages[len(schedule.graph.params) :]
-    )
+    params = {schedule.storage_of[p.output] for p in schedule.graph.params}
+    updated = sum(s.place == "input" and s not in params for s in schedule.storages)
     lines.append(
         f"arena {assignment.arena_bytes} bytes; peak {peak} live bytes at item {where} "
         f"({at}); {assignment.sum_bytes} bytes without sharing; "

@@ -27,6 +27,12 @@ from compiler.ir.dims import SymDim, concrete
 from compiler.ir.node import Graph, Node, Value
 from compiler.options import Options
 
+_STEP_KINDS = {
+    "constant": "constant",
+    "dot_general": "dot",
+    **dict.fromkeys(("scan", "while", "case"), "control"),
+}
+
 # What a symbolic dimension counts for in scores; never used for legality.
 SIZE_HINT = 128
 MAX_ROUNDS = 4
@@ -243,7 +249,7 @@ class _Fusion:
         return Group("copy", node.op.name, (node,), (node.output,), inputs, plan)
 
     def _single_group(self, node: Node) -> Group:
-        kind = {"constant": "constant", "dot_general": "dot"}.get(node.op.name, "host")
+        kind = _STEP_KINDS.get(node.op.name, "host")
         if kind == "dot" and node.output.dtype.name not in ("f32", "f64"):
             kind = "host"
         inputs = tuple(dict.fromkeys(node.inputs))

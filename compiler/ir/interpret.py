@@ -162,7 +162,7 @@ def evaluate_node(
     Raises:
         ExecutionError: if `evaluate` gives another dtype or shape than `infer`.
     """
-    results = node.op.evaluate(*inputs, **_bound_attrs(node, bindings))
+    results = node.op.evaluate(*inputs, **bound_attrs(node, bindings))
     results = results if isinstance(results, tuple) else (results,)
     if len(results) != len(node.outputs):
         _fail_result(node, f"{len(results)} results", f"{len(node.outputs)}")
@@ -171,7 +171,8 @@ def evaluate_node(
     return results
 
 
-def _bound_attrs(node: Node, bindings: Mapping[str, int]) -> dict[str, Any]:
+def bound_attrs(node: Node, bindings: Mapping[str, int]) -> dict[str, Any]:
+    """Attributes of a node with symbols replaced, in nested graphs too."""
     attrs = bind_attrs(node.attrs, bindings)
     return {key: _bind_graphs(value, bindings) for key, value in attrs.items()}
 
@@ -195,7 +196,7 @@ def bind_graph(graph: Graph, bindings: Mapping[str, int]) -> Graph:
     for node in graph.nodes:
         inputs = [new[v] for v in node.inputs]
         types = [_bind_type(t, bindings) for t in node.types]
-        attrs = _bound_attrs(node, bindings)
+        attrs = bound_attrs(node, bindings)
         bound = Node(node.op, inputs, attrs, types, node.loc, node.scope)
         nodes.append(bound)
         new.update(zip(node.outputs, bound.outputs, strict=True))

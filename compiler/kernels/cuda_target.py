@@ -28,12 +28,13 @@ from compiler.kernels.python_prelude import register_dtype
 from compiler.kernels.python_scalar import python_name
 
 MAX_BLOCKS = 1 << 16
+_COMPILER: Any = cuda_compiler  # Numba's simulator has another module here
 _BITS = (t.f16, t.bf16)
 
 
 def simulated() -> bool:
     """True when kernels run in Numba's simulator instead of on a GPU."""
-    return bool(config.ENABLE_CUDASIM)
+    return bool(getattr(config, "ENABLE_CUDASIM", False))
 
 
 @cache
@@ -207,7 +208,7 @@ def _compile_device_functions(
     options = {"opt": 3, "fastmath": False}
     for name, args in _device_signatures(namespace, program).items():
         dispatcher = namespace[name]
-        result = cuda_compiler.compile_cuda(
+        result = _COMPILER.compile_cuda(
             dispatcher.py_func, None, args, nvvm_options=options, cc=capability
         )
         dispatcher.overloads[args] = result

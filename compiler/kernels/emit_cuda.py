@@ -43,7 +43,6 @@ from compiler.kernels.loop_program import (
 from compiler.kernels.python_prelude import register_dtype
 from compiler.kernels.python_scalar import python_function_source
 
-VERSION = "cuda-1"
 THREADS = 256
 """Threads of a block; a power of two."""
 

@@ -23,7 +23,6 @@ from compiler.kernels.loop_program import (
     walk,
 )
 
-VERSION = "llvm-1"
 SYMBOL = "kernel"
 
 _REASSOCIATED = {"add": "fadd", "mul": "fmul"}

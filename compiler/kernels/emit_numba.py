@@ -40,8 +40,8 @@ from compiler.kernels.python_scalar import (
     python_name,
 )
 from compiler.kernels.scalar_math import ScalarFunction, functions_used, lookup
+from compiler.kernels.version import generator_version
 
-VERSION = "numba-1"
 SYMBOL = "kernel"
 
 _INLINE = {"add": "+", "sub": "-", "mul": "*"}
@@ -112,7 +112,7 @@ def cache_request(program: LoopProgram) -> dict[str, str]:
     return {
         "program": program.text(),
         "target": "numba",
-        "generator": VERSION,
+        "generator": generator_version(),
         "numba": version("numba"),
         "python": platform.python_version(),
     }

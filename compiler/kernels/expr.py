@@ -37,12 +37,40 @@ from compiler.ir import types as t
 from compiler.ir.types import DType
 
 UNARY = frozenset(
-    "neg abs sqrt floor ceil rint trunc not popcnt isnan convert bitcast".split()
+    [
+        "neg",
+        "abs",
+        "sqrt",
+        "floor",
+        "ceil",
+        "rint",
+        "trunc",
+        "not",
+        "popcnt",
+        "isnan",
+        "convert",
+        "bitcast",
+    ]
 )
-COMPARE = frozenset("eq ne lt le gt ge".split())
+COMPARE = frozenset(["eq", "ne", "lt", "le", "gt", "ge"])
 BINARY = (
     frozenset(
-        "add sub mul div rem copysign minimum maximum and or xor shl shr sar".split()
+        [
+            "add",
+            "sub",
+            "mul",
+            "div",
+            "rem",
+            "copysign",
+            "minimum",
+            "maximum",
+            "and",
+            "or",
+            "xor",
+            "shl",
+            "shr",
+            "sar",
+        ]
     )
     | COMPARE
 )

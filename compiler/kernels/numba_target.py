@@ -46,7 +46,7 @@ from compiler.kernels.numba_prelude import cpu_namespace
 from compiler.kernels.python_prelude import register_dtype
 from compiler.kernels.python_scalar import python_name
 
-_CONTRACT = ["reassoc", "contract"]
+_ANY_ORDER = ["reassoc", "contract"]
 _FUNCTION = re.compile(r'^define i32 @("[^"]+"|[\w.$]+)\(', re.MULTILINE)
 # What the module names but our pipeline sets, defines or has no use for.
 _DROPPED = re.compile(
@@ -86,12 +86,23 @@ def _cached(
     store = cache or default_cache()
 
     def make_ir() -> str:
-        source = make_source()
-        key = key_of(store.full_parts(parts, SYMBOL))
-        path = store.put_source(key, ".py", source)
-        return lower_source(source, program, str(path))
+        return _stored_ir(parts, program, store, make_source())
 
     return store.get_or_compile(parts, make_ir, SYMBOL)
+
+
+def ir_of(program: LoopProgram) -> str:
+    """LLVM IR text of a program; its source is put into the process's cache."""
+    parts = cache_request(program)
+    return _stored_ir(parts, program, default_cache(), emit_source(program))
+
+
+def _stored_ir(
+    parts: dict[str, str], program: LoopProgram, store: KernelCache, source: str
+) -> str:
+    key = key_of(store.full_parts(parts, SYMBOL))
+    path = store.put_source(key, ".py", source)
+    return lower_source(source, program, str(path))
 
 
 def lower_source(source: str, program: LoopProgram, filename: str = "<kernel>") -> str:
@@ -129,7 +140,7 @@ def _bind_native(names: dict[str, Any], program: LoopProgram) -> None:
 
 
 def _flags() -> Any:
-    flags = numba_compiler.Flags()
+    flags: Any = numba_compiler.Flags()
     flags.no_compile = flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     flags.no_rewrites = True
     flags.error_model = "numpy"
@@ -188,12 +199,12 @@ def _declared(module: Any, symbol: str, args: Any) -> Any:
 
 @intrinsic
 def _reassoc_add(typing_context: Any, a: Any, b: Any) -> Any:
-    return a(a, b), lambda c, builder, s, args: builder.fadd(*args, flags=_CONTRACT)
+    return a(a, b), lambda c, builder, s, args: builder.fadd(*args, flags=_ANY_ORDER)
 
 
 @intrinsic
 def _reassoc_mul(typing_context: Any, a: Any, b: Any) -> Any:
-    return a(a, b), lambda c, builder, s, args: builder.fmul(*args, flags=_CONTRACT)
+    return a(a, b), lambda c, builder, s, args: builder.fmul(*args, flags=_ANY_ORDER)
 
 
 def _float_version(name: str, symbol: Callable[[Any], str]) -> Any:

@@ -1,19 +1,21 @@
 """From loop programs to addresses: the emitters by name, and the kernel cache.
 
-An emitter that needs a heavy package (Numba) lives in a module that is loaded by name
-when it is asked for, so that the default path does not pay for it.
+Numba is slow to import. Its target is loaded by name, and only when a kernel has to be
+compiled: programs whose machine code is cached do not need it.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
-from compiler.kernels import emit_llvm
+from compiler.errors import KernelError
+from compiler.kernels import emit_llvm, emit_numba
 from compiler.kernels.cache import default_cache
 from compiler.kernels.loop_program import LoopProgram
+from compiler.kernels.version import generator_version
 
-_ON_DEMAND = {"numba": "compiler.kernels.numba_target"}
+Request = tuple[Mapping[str, str], Callable[[], str], str]
 
 
 def compile_programs(programs: Sequence[LoopProgram], emitter: str) -> list[int]:
@@ -22,18 +24,34 @@ def compile_programs(programs: Sequence[LoopProgram], emitter: str) -> list[int]
     Args:
         programs: verified loop programs.
         emitter: ``llvm`` or ``numba``.
+
+    Raises:
+        KernelError: if code generation fails, or for an unknown emitter.
     """
-    if emitter in _ON_DEMAND:
-        target = importlib.import_module(_ON_DEMAND[emitter])
-        return [target.compile_program(program) for program in programs]
-    unique = {program.text(): program for program in programs}
-    requests = [
-        (_key(text), lambda p=program: emit_llvm.emit_llvm(p), emit_llvm.SYMBOL)
-        for text, program in unique.items()
-    ]
+    make = _REQUESTS.get(emitter)
+    if make is None:
+        raise KernelError(f"unknown emitter {emitter!r}; one of {list(_REQUESTS)}")
+    texts = [program.text() for program in programs]
+    unique = dict(zip(texts, programs, strict=True))
+    requests = [make(text, program) for text, program in unique.items()]
     addresses = dict(zip(unique, default_cache().get_many(requests), strict=True))
-    return [addresses[program.text()] for program in programs]
+    return [addresses[text] for text in texts]
 
 
-def _key(text: str) -> dict[str, str]:
-    return {"program": text, "target": "llvm", "generator": emit_llvm.VERSION}
+def _llvm_request(text: str, program: LoopProgram) -> Request:
+    parts = {"program": text, "target": "llvm", "generator": generator_version()}
+    return parts, lambda: emit_llvm.emit_llvm(program), emit_llvm.SYMBOL
+
+
+def _numba_request(text: str, program: LoopProgram) -> Request:
+    def make_ir() -> str:
+        target = importlib.import_module("compiler.kernels.numba_target")
+        return str(target.ir_of(program))
+
+    return emit_numba.cache_request(program), make_ir, emit_numba.SYMBOL
+
+
+_REQUESTS: dict[str, Callable[[str, LoopProgram], Request]] = {
+    "llvm": _llvm_request,
+    "numba": _numba_request,
+}

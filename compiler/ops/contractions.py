@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def _to_stack(x: np.ndarray, order: Sequence[int], counts: Sequence[int]) -> np.
     """`x` transposed to groups of `counts` dimensions, each merged to one."""
     moved, shape, begin = x.transpose(order), [], 0
     for count in counts:
-        shape.append(int(np.prod(moved.shape[begin : begin + count], dtype=np.int64)))
+        shape.append(prod(moved.shape[begin : begin + count]))
         begin += count
     return moved.reshape(shape)
 
@@ -105,6 +106,11 @@ class DotGeneral:
     def evaluate(
         p: np.ndarray, q: np.ndarray, *, contract: Pair, batch: Pair
     ) -> np.ndarray:
+        if p.ndim == q.ndim == 2 and len(contract[0]) == 1 and not batch[0]:
+            # views, which the library reads in place
+            return np.matmul(
+                p.T if contract[0][0] == 0 else p, q.T if contract[1][0] else q
+            )
         p_free = free_dims(p.ndim, contract[0], batch[0])
         q_free = free_dims(q.ndim, contract[1], batch[1])
         shape = [p.shape[d] for d in (*batch[0], *p_free)]

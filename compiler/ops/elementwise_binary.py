@@ -103,7 +103,9 @@ def maximum(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """The larger one; NaN wins, and -0 is below +0."""
     result = np.asarray(np.maximum(p, q))
     if p.dtype.kind == "f":  # -0 < +0: NumPy answers either
-        np.add(p, q, out=result, where=(p == q) & (result == 0))
+        zeros = result == 0
+        if zeros.any():
+            np.add(p, q, out=result, where=zeros & (p == q))
     return result
 
 
@@ -111,8 +113,9 @@ def minimum(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     """The smaller one; NaN wins, and -0 is below +0."""
     result = np.asarray(np.minimum(p, q))
     if p.dtype.kind == "f":
-        zeros = (p == q) & (result == 0)
-        np.negative(np.negative(p) - q, out=result, where=zeros)
+        zeros = result == 0
+        if zeros.any():
+            np.negative(np.negative(p) - q, out=result, where=zeros & (p == q))
     return result
 
 

@@ -119,10 +119,10 @@ def _sign(x: np.ndarray) -> np.ndarray:
 
 
 def _logistic(x: np.ndarray) -> np.ndarray:
-    if x.dtype.kind == "c":
-        return 1 / (1 + np.exp(-x))
-    e = np.exp(-np.abs(x))
-    return np.where(x >= 0, np.ones_like(e), e) / (1 + e)
+    y = np.asarray(1 / (1 + np.exp(-x)))
+    if x.dtype.kind == "f":  # where exp(-x) overflows, exp(x) is denormal, not 0
+        np.exp(x, out=y, where=x < -80)
+    return y
 
 
 def _negate_emit(k: Any, x: Any) -> Any:

@@ -72,12 +72,15 @@ class BroadcastInDim:
         return x.with_shape(shape)
 
     def evaluate(x: np.ndarray, *, dims: Ints, shape: Ints) -> np.ndarray:
-        order = sorted(range(len(dims)), key=dims.__getitem__)
         full = [1] * len(shape)
         for size, dim in zip(x.shape, dims, strict=True):
             full[dim] = size
-        view = x.transpose(order).reshape(full)
-        return np.broadcast_to(view, shape).copy(order="C")
+        order = sorted(dims)
+        if order != list(dims):
+            x = x.transpose([dims.index(d) for d in order])
+        out = np.empty(shape, x.dtype)
+        out[...] = x.reshape(full)
+        return out
 
     def vjp(b: Any, g: Any, y: Any, x: Any, *, dims: Ints, shape: Shape) -> tuple[Any]:
         in_shape = b.type_of(x).shape

@@ -49,19 +49,16 @@ def highest(dtype: DType) -> Any:
 
 def _evaluator(ufunc: np.ufunc, identity: Callable[[DType], Any]) -> Callable[..., Any]:
     def evaluate(x: np.ndarray, *, axes: Ints) -> np.ndarray:
-        initial = x.dtype.type(identity(t.dtype_of(x.dtype)))
-        wide = np.float32 if is_half(x.dtype) else x.dtype
-        source = x.astype(wide, copy=False)
-        # dtype: NumPy would widen small integers; keepdims off drops the axes
-        result = ufunc.reduce(source, axis=axes, dtype=wide, initial=wide_of(initial))
-        return np.asarray(result).astype(x.dtype, copy=False)
+        wide = np.dtype(np.float32) if is_half(x.dtype) else x.dtype
+        source = x if wide is x.dtype else x.astype(wide)
+        extra = {}
+        if x.size == 0:  # the extrema of NumPy have no identity of their own
+            extra["initial"] = wide.type(identity(t.dtype_of(x.dtype)))
+        # dtype: NumPy would widen small integers
+        result = np.asarray(ufunc.reduce(source, axis=axes, dtype=wide, **extra))
+        return result.astype(x.dtype, copy=False)
 
     return evaluate
-
-
-def wide_of(value: Any) -> Any:
-    """A half-precision scalar as float32, anything else as it is."""
-    return np.float32(value) if is_half(value.dtype) else value
 
 
 def reduction(

@@ -28,6 +28,7 @@ from compiler.passes import (
     layout_dots,
     simplify_bodies,
     sink_reshapes,
+    split_reductions,
 )
 from compiler.passes.context import PassContext, PassFn
 from compiler.passes.pattern import Rule
@@ -60,6 +61,8 @@ PIPELINE: tuple[Entry, ...] = (
     ("simplify_bodies", simplify_bodies.simplify_bodies,
      "loop bodies and branches by the same passes, before the graph around them"),
     *SIMPLIFY,
+    ("split_reductions", split_reductions.split_reductions,
+     "after all moves of dimensions: kernels reduce one run of them"),
     ("layout_dots", layout_dots.layout_dots,
      "after fold_transpose: copies only where a matrix routine cannot read in place"),
     ("eliminate_common", eliminate_common.eliminate_common,

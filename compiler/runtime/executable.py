@@ -13,30 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from compiler.buffers.assign import Assignment, assign
-from compiler.buffers.schedule import Item, Schedule, Storage
+from compiler.buffers.assign import Assignment
+from compiler.buffers.storage import Item, Schedule, Storage
 from compiler.errors import ExecutionError
 from compiler.ir.dims import concrete
-from compiler.ir.interpret import SymbolBinder
-from compiler.ir.node import Graph, Value, bind_attrs
+from compiler.ir.interpret import SymbolBinder, bound_attrs
+from compiler.ir.node import Graph, Value
 from compiler.ir.types import type_of_array
-from compiler.passes.layout_dots import GemmShape, gemm_shape
-from compiler.runtime.gemm import Gemm, gemm_call
+from compiler.runtime.layout import Layout
 from compiler.runtime.memory import default_buffer_pool
-from compiler.runtime.steps import Arg, Call, Copy, Step, StepTable, Words, chunks_for
+from compiler.runtime.steps import Arg, StepTable
 from compiler.runtime.threadpool import ThreadPool
 
-# Additions per chunk below which splitting work costs more than it gains.
-GRAIN = 1 << 15
-
 Arrays = tuple[np.ndarray, ...]
-
-
-class Kernels:
-    """Addresses of the kernels of a schedule's items, by item position."""
-
-    def __init__(self, addresses: Mapping[int, int]) -> None:
-        self.addresses = dict(addresses)
 
 
 class BoundProgram:
@@ -45,162 +34,47 @@ class BoundProgram:
     def __init__(
         self,
         schedule: Schedule,
-        kernels: Kernels,
+        kernels: Mapping[Item, int],
         bindings: Mapping[str, int],
         pool: ThreadPool,
     ) -> None:
         self.schedule = schedule
-        self.kernels = kernels
         self.bindings = dict(bindings)
         self.lock = threading.Lock()
-        self.num_inputs = len(schedule.graph.params)
-        self.chunks = self._chunk_counts(pool.num_threads)
-        self.direct = self._direct_partials()
-        self.assignment: Assignment = assign(
-            schedule, self.bindings, self.chunks, self.direct
-        )
-        self.arena = default_buffer_pool().empty(
-            (max(self.assignment.arena_bytes, 1),), np.dtype(np.uint8)
-        )
-        self.base = self.arena.ctypes.data
+        self.layout = Layout(schedule, kernels, bindings, pool.num_threads)
         self.results = self._fresh_results()
         self.segments = self._segments(pool)
 
-    # -- sizes --------------------------------------------------------------------
-
-    def _chunk_counts(self, threads: int) -> dict[int, int]:
-        """Chunks of every kernel item: enough work for each, one where it is small."""
-        counts = {}
-        for position, item in enumerate(self.schedule.items):
-            if item.kind == "kernel":
-                assert item.kernel is not None
-                extent = concrete(item.kernel.extent, self.bindings)
-                work = extent * concrete(item.kernel.work, self.bindings)
-                wanted = min(threads, work // GRAIN)
-                counts[position] = chunks_for(extent, wanted, item.kernel.align)
-        return counts
-
-    def _direct_partials(self) -> dict[Storage, Storage]:
-        """Sums of a single chunk that need no combining: they are the result."""
-        direct = {}
-        for item in self.schedule.items:
-            if item.kind == "combine" and self._is_direct(item):
-                source, target = item.bufs
-                direct[source] = target
-        return direct
-
-    def _is_direct(self, item: Item) -> bool:
-        assert item.partial is not None
-        same_dtype = item.partial.dtype is item.partial.value.dtype
-        return self.chunks[item.of] == 1 and same_dtype
+    @property
+    def assignment(self) -> Assignment:
+        """Where every storage lies in the arena."""
+        return self.layout.assignment
 
     def _fresh_results(self) -> list[tuple[tuple[int, ...], np.dtype]]:
         """Shape and dtype of the results that a call allocates, in order."""
-        graph = self.schedule.graph
-        self.fresh = [
-            i for i in range(len(graph.outputs)) if i not in self.schedule.updates
-        ]
+        outputs = self.schedule.graph.outputs
         return [
-            (
-                tuple(concrete(d, self.bindings) for d in graph.outputs[i].shape),
-                graph.outputs[i].dtype.np,
-            )
-            for i in self.fresh
+            (tuple(concrete(d, self.bindings) for d in v.shape), v.dtype.np)
+            for v in (outputs[i] for i in self.layout.fresh)
         ]
-
-    # -- steps --------------------------------------------------------------------
-
-    def _word(self, storage: Storage) -> int | Arg | np.ndarray:
-        storage = self.direct.get(storage, storage)
-        if storage.place == "input":
-            return Arg(storage.position)
-        if storage.place == "output":
-            return Arg(self.num_inputs + self.fresh.index(storage.position))
-        if storage.place == "constant":
-            assert storage.array is not None
-            return storage.array
-        return self.base + self.assignment.slots[storage].offset
 
     def _segments(self, pool: ThreadPool) -> list[Callable[[Arrays], Any]]:
         """Runs of native steps, and host routines between them."""
         segments: list[Callable[[Arrays], Any]] = []
-        steps: list[Step] = []
         self.tables: list[StepTable] = []
-        for position, item in enumerate(self.schedule.items):
-            if item.kind == "host":
-                self._close(steps, segments, pool)
-                steps = []
+        run: list[Item] = []
+        for item in (*self.schedule.items, None):
+            if item is not None and item.kind != "host":
+                run.append(item)
+                continue
+            steps = self.layout.steps(run)
+            run = []
+            if steps:
+                self.tables.append(StepTable(steps))
+                segments.append(pool.bind_objects(self.tables[-1]))
+            if item is not None:
                 segments.append(_HostStep(self, item))
-            else:
-                steps.extend(self._steps(position, item, pool.num_threads))
-        self._close(steps, segments, pool)
         return segments
-
-    def _close(
-        self,
-        steps: list[Step],
-        segments: list[Callable[[Arrays], Any]],
-        pool: ThreadPool,
-    ) -> None:
-        if steps:
-            table = StepTable(steps)
-            self.tables.append(table)
-            segments.append(pool.bind_objects(table))
-
-    def _steps(self, position: int, item: Item, threads: int) -> list[Step]:
-        if item.kind == "kernel":
-            return [self._kernel_step(position, item)]
-        if item.kind == "combine":
-            return [] if self._is_direct(item) else [self._combine_step(position, item)]
-        if item.kind == "copy":
-            target, source = item.bufs
-            nbytes = concrete(source.nbytes, self.bindings)
-            return [Copy(self._word(target), self._word(source), nbytes)]
-        return [self._dot_step(item, threads)]
-
-    def _kernel_step(self, position: int, item: Item) -> Call:
-        assert item.kernel is not None
-        ints = [concrete(d, self.bindings) for d in item.kernel.ints]
-        return Call(
-            self.kernels.addresses[position],
-            Words(*(self._word(s) for s in item.bufs)),
-            Words(*ints),
-            concrete(item.kernel.extent, self.bindings),
-            self.chunks[position],
-            item.kernel.align,
-            item.name,
-        )
-
-    def _combine_step(self, position: int, item: Item) -> Call:
-        assert item.partial is not None
-        size = concrete(item.partial.size, self.bindings)
-        bufs = Words(*(self._word(s) for s in item.bufs))
-        ints = Words(size, self.chunks[item.of])
-        return Call(self.kernels.addresses[position], bufs, ints, size, name=item.name)
-
-    def _dot_step(self, item: Item, threads: int) -> Call:
-        assert item.node is not None
-        shape = gemm_shape(item.node)
-        assert shape is not None
-        bufs = Words(*(self._word(s) for s in item.bufs))
-        gemm = self._gemm(shape, item)
-        return gemm_call(gemm, bufs, threads)
-
-    def _gemm(self, shape: GemmShape, item: Item) -> Gemm:
-        assert item.node is not None
-        sizes = (shape.m, shape.n, shape.k)
-        m, n, k = (concrete(d, self.bindings) for d in sizes)
-        return Gemm(
-            item.node.output.dtype,
-            m,
-            n,
-            k,
-            shape.trans_a,
-            shape.trans_b,
-            batch=concrete(shape.batch, self.bindings),
-        )
-
-    # -- running ------------------------------------------------------------------
 
     def run(self, arrays: Arrays) -> list[np.ndarray]:
         """Results of one call; the caller holds `lock`."""
@@ -221,15 +95,16 @@ class BoundProgram:
 
     def view(self, storage: Storage, value: Value, given: Arrays) -> np.ndarray:
         """A storage as an array, while a call is running."""
+        layout = self.layout
         shape = tuple(concrete(d, self.bindings) for d in value.shape)
-        word = self._word(storage)
+        word = layout.word(storage)
         if isinstance(word, Arg):
             return given[word.index].reshape(shape)
         if isinstance(word, np.ndarray):
             return word.reshape(shape)
-        offset = word - self.base
+        offset = word - layout.base
         size = concrete(value.type.nbytes, self.bindings)
-        flat = self.arena[offset : offset + size]
+        flat = layout.arena[offset : offset + size]
         return flat.view(value.dtype.np).reshape(shape)
 
 
@@ -241,7 +116,7 @@ class _HostStep:
         self.bound = bound
         self.node = item.node
         self.item = item
-        self.attrs = bind_attrs(item.node.attrs, bound.bindings)
+        self.attrs = bound_attrs(item.node, bound.bindings)
 
     def __call__(self, given: Arrays) -> None:
         node, view = self.node, self.bound.view
@@ -265,7 +140,9 @@ class Executable:
     must be writable, and returned as that same array.
     """
 
-    def __init__(self, schedule: Schedule, kernels: Kernels, pool: ThreadPool) -> None:
+    def __init__(
+        self, schedule: Schedule, kernels: Mapping[Item, int], pool: ThreadPool
+    ) -> None:
         self.schedule = schedule
         self.graph: Graph = schedule.graph
         self.kernels = kernels
@@ -293,8 +170,8 @@ class Executable:
             expected = param.output.type
             if type_of_array(array).dtype is not expected.dtype:
                 raise ExecutionError(
-                    f"parameter %{param.attrs['name']} of {self.graph.name} is {expected}, "
-                    f"given {array.dtype}{list(array.shape)}",
+                    f"parameter %{param.attrs['name']} of {self.graph.name} is "
+                    f"{expected}, given {array.dtype}{list(array.shape)}",
                     fix=f"convert it to {expected.dtype.long}",
                 )
 

@@ -25,7 +25,7 @@ at every run), another `Words` list or an array (its address), or a `WordRef`
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -133,11 +133,18 @@ class Case(Step):
 
 @dataclass(frozen=True, slots=True)
 class Copy(Step):
-    """Copy `nbytes` bytes; the two may overlap."""
+    """Copy `nbytes` bytes; the two may overlap.
+
+    `bufs` is the list ``[dst, src]``, which an `Address` step may change in a loop.
+    """
 
     dst: Word
     src: Word
     nbytes: int
+    bufs: Words = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bufs", Words(self.dst, self.src))
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,7 +259,7 @@ def _pack_case(packer: _Packer, step: Case) -> None:
 
 
 def _pack_copy(packer: _Packer, step: Copy) -> None:
-    packer.row(COPY, Words(step.dst, step.src), step.nbytes, "copy")
+    packer.row(COPY, step.bufs, step.nbytes, "copy")
 
 
 def _pack_address(packer: _Packer, step: Address) -> None:

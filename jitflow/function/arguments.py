@@ -256,13 +256,13 @@ def _normal(leaf: Any, plan: Plan, i: int, name: str) -> Any:
     else:
         return leaf
     try:
-        dtype = dtype_of(array.dtype)
+        # Byte order is not part of an element type.
+        dtype = dtype_of(array.dtype.newbyteorder("="))
     except TypeError:
         raise DTypeError(
             f"{name}(): {plan.paths[i]} has dtype {array.dtype}, which no tensor has",
             fix="convert the array to a numeric dtype",
         ) from None
-    # Byte order is not part of an element type.
     return wrap(array if array.dtype.isnative else array.astype(dtype.np))
 
 

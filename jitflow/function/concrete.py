@@ -75,8 +75,12 @@ class OutputPlan:
             return wrap(results[0])
         if self.kind == "tuple":
             return tuple([wrap(results[i]) for i in self.positions])
+        return self.assemble([wrap(r) for r in results])
+
+    def assemble(self, tensors: Sequence[Tensor]) -> Any:
+        """The return value with these tensors in it."""
         leaves = [
-            wrap(results[i]) if i >= 0 else constant
+            tensors[i] if i >= 0 else constant
             for i, constant in zip(self.positions, self.constants, strict=True)
         ]
         return unflatten(self.structure, leaves)

@@ -51,7 +51,7 @@ def run_recorded(
         made: Any = outputs[0] if count == 1 else tuple(outputs)
         for tape in state.tapes:
             tape.record(concrete.rule, tuple(inputs), made, {})
-    return concrete.outputs.build(outputs)
+    return concrete.outputs.assemble(outputs)
 
 
 def _rule_of(

@@ -210,6 +210,8 @@ class Explorer:
 
     def visit_frame(self, frame: FrameType) -> bool:
         """Everything that a running frame reads; True if it must be visited again."""
+        if not is_user_file(frame.f_code.co_filename):
+            return False
         names = _Names(frame.f_code, frame.f_globals, {}, frame.f_locals)
         self._resolve_all(names)
         return bool(scan(frame.f_code).moving_locals)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.ir.types import TensorType
+from jitflow.errors import TracerError
 from jitflow.function.arguments import Call
 from jitflow.function.backend import make_executable
 from jitflow.function.concrete import ConcreteFunction, OutputPlan
@@ -56,12 +58,16 @@ class TraceJob:
             context.commit()
             context, explorer, result = self._run(call, pattern, may_create=False)
         leaves, structure = flatten(result)
+        if any(isinstance(leaf, TracedScalar) for leaf in leaves):
+            # A Python number has to come back as one: the caller traces it as static.
+            raise TracerError(f"{self.name} returns a Python number that it was given")
         guards, effects = split_sources(explorer.sources)
         messages = report(effects, self.purity) if self.purity != "off" else []
         graph = context.build([leaf for leaf in leaves if isinstance(leaf, Tensor)])
         concrete = ConcreteFunction(
             graph,
-            lambda: make_executable(graph, self.emitter),
+            # Not a lambda: it would keep this job, and the instance, alive.
+            functools.partial(make_executable, graph, self.emitter),
             pattern,
             [what for what, _ in context.captures],
             OutputPlan(structure, leaves),

@@ -21,7 +21,7 @@ from jitflow.ops.manipulation import reshape, stack
 from jitflow.tensor.state import state
 from jitflow.tensor.tensor import Operators, Tensor
 from jitflow.tensor.variable import Variable
-from jitflow.tracing.structure import flatten, unflatten
+from jitflow.tracing.structure import flatten, is_container, unflatten
 
 
 class GradientTape:
@@ -224,7 +224,7 @@ class GradientTape:
             raise ArgumentError(
                 f"sources: a {type(source).__name__} is not a tensor or a variable"
             )
-        return [source]
+        return [source] if id(source) in self._tracked else []
 
     def _release(self, keep_trail: bool) -> None:
         """Let go of the recorded tensors; what `why` needs stays, if it is needed."""
@@ -291,11 +291,7 @@ def _seeds(target: Any, output_gradients: Any) -> tuple[list[Any], list[Any]]:
     targets = [as_tensor(t) for t in flatten(target)[0]]
     if output_gradients is None:
         return targets, [builder.ones_like(t) for t in targets]
-    given = flatten(output_gradients)[0]
-    if len(given) != len(targets):
-        raise ArgumentError(
-            f"output_gradients: {len(given)} for {len(targets)} targets"
-        )
+    given = _matching(target, output_gradients)
     seeds = []
     for t, seed in zip(targets, given, strict=True):
         g = builder.ones_like(t) if seed is None else as_tensor(seed, like=t.dtype)
@@ -305,6 +301,23 @@ def _seeds(target: Any, output_gradients: Any) -> tuple[list[Any], list[Any]]:
             )
         seeds.append(builder.cast(g, t.dtype))
     return targets, seeds
+
+
+def _matching(target: Any, gradients: Any) -> list[Any]:
+    """The parts of `gradients` that stand where `target` has its leaves."""
+    if not is_container(target):
+        return [gradients]
+    children = list(target.values()) if isinstance(target, dict) else list(target)
+    if isinstance(target, dict) and isinstance(gradients, dict):
+        parts = [gradients.get(key) for key in target]
+    else:
+        parts = list(gradients)
+    if len(parts) != len(children):
+        raise ArgumentError(
+            f"output_gradients: {len(parts)} for {len(children)} targets"
+        )
+    pairs = zip(children, parts, strict=True)
+    return [leaf for child, part in pairs for leaf in _matching(child, part)]
 
 
 def _total(gradients: list[Any]) -> Any:

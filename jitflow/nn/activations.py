@@ -124,7 +124,8 @@ def softplus(x: Any, /) -> Tensor:
     x = floating(x)
     rest = e.log1p(e.exp(e.negative(e.abs(x))))
     # x/2 + |x|/2 is max(x, 0) with the derivative 1/2 at 0, which is softplus' own.
-    return e.add(e.multiply(e.add(x, e.abs(x)), 0.5), rest)
+    half = e.add(e.multiply(x, 0.5), e.multiply(e.abs(x), 0.5))
+    return e.add(half, rest)
 
 
 @scoped

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,15 +79,21 @@ def _checked(array: np.ndarray, argument: str) -> np.ndarray:
     return array
 
 
-def _holds_tensors(x: Any) -> bool:
+def _leaves(x: Any) -> Iterator[Any]:
     if isinstance(x, list | tuple):
-        return any(_holds_tensors(item) for item in x)
-    return isinstance(x, Tensor | Variable | SymDim)
+        for item in x:
+            yield from _leaves(item)
+    else:
+        yield x
+
+
+def _holds_tensors(x: Any) -> bool:
+    return any(isinstance(leaf, Tensor | Variable | SymDim) for leaf in _leaves(x))
 
 
 def _from_sequence(x: Sequence[Any], like: DType | None, argument: str) -> Tensor:
     if _holds_tensors(x):
-        return _stack([as_tensor(item, like, argument) for item in x])
+        return _stack(x, _dtype_of_leaves(x), argument)
     try:
         array = np.array(x)
     except ValueError:
@@ -100,9 +106,18 @@ def _from_sequence(x: Sequence[Any], like: DType | None, argument: str) -> Tenso
     return builder.constant(array if weak is None else array.astype(weak.np))
 
 
+def _dtype_of_leaves(x: Any) -> DType:
+    """The common dtype of the tensors inside, where Python numbers are weak."""
+    leaves = list(_leaves(x))
+    kinds = [weak_type(leaf) for leaf in leaves]
+    pairs = list(zip(leaves, kinds, strict=True))
+    strong = [as_tensor(leaf).dtype for leaf, kind in pairs if kind is None]
+    return result_dtype(strong or [bool_], [kind for kind in kinds if kind])
+
+
 def _weak_dtype_of(x: Any, array: np.ndarray, like: DType | None) -> DType | None:
     """The dtype for an array made of Python numbers only; None keeps NumPy's."""
-    if _first_leaf(x) is not None and not is_scalar(_first_leaf(x)):
+    if not all(is_scalar(leaf) for leaf in _leaves(x)):
         return None
     kind = {"f": float, "c": complex, "i": int, "b": bool}.get(array.dtype.kind)
     if kind is None:
@@ -112,25 +127,16 @@ def _weak_dtype_of(x: Any, array: np.ndarray, like: DType | None) -> DType | Non
     return settings.float_dtype if not array.size else scalar_dtype(kind())
 
 
-def _first_leaf(x: Any) -> Any:
-    while isinstance(x, list | tuple):
-        if not x:
-            return None
-        x = x[0]
-    return x
-
-
-def _stack(items: list[Tensor]) -> Tensor:
-    dtype = result_dtype([t.dtype for t in items])
-    rows = []
-    for item in items:
-        if item.shape != items[0].shape:
-            raise ShapeError(
-                "the tensors in a sequence differ in shape",
-                operands={f"[{i}]": t for i, t in enumerate(items)},
-            )
-        row = builder.cast(item, dtype)
-        rows.append(builder.reshape(row, shape=(1, *row.shape)))
+def _stack(x: Any, dtype: DType, argument: str) -> Tensor:
+    if not isinstance(x, list | tuple):
+        return builder.cast(as_tensor(x, dtype, argument), dtype)
+    items = [_stack(item, dtype, argument) for item in x]
+    if any(item.shape != items[0].shape for item in items):
+        raise ShapeError(
+            f"{argument}: the tensors in a sequence differ in shape",
+            operands={f"[{i}]": t for i, t in enumerate(items)},
+        )
+    rows = [builder.reshape(t, shape=(1, *t.shape)) for t in items]
     return builder.concatenate(*rows, dimension=0)
 
 
@@ -224,7 +230,7 @@ def promote_all(name: str, *xs: Any, inexact: bool = False) -> tuple[Tensor, ...
         x if is_scalar(x) else as_tensor(x, argument=f"{name}: x{i + 1}")
         for i, x in enumerate(xs)
     ]
-    weak = [weak_type(x) for x in tensors]
+    weak = [weak_type(x) for x in xs]
     strong = [x.dtype for x, kind in zip(tensors, weak, strict=True) if kind is None]
     dtype = _common_dtype(name, strong, [kind for kind in weak if kind is not None])
     if inexact and not dtype.is_inexact:
@@ -247,8 +253,10 @@ def _agree(xs: tuple[Any, ...]) -> bool:
 
 
 def weak_type(x: Any) -> type | None:
-    """The Python type of a number or of a traced number; None for what is strong."""
-    return type(x) if is_scalar(x) else x.weak_type
+    """The Python type that a number, a size or a traced number has; None: strong."""
+    if isinstance(x, SymDim):
+        return int  # a size is a number, whether it is known or not
+    return type(x) if is_scalar(x) else getattr(x, "weak_type", None)
 
 
 def _common_dtype(name: str, dtypes: list[DType], scalars: list[type]) -> DType:

@@ -21,7 +21,7 @@ from jitflow.dtypes import (
 )
 from jitflow.errors import ArgumentError, DTypeError
 from jitflow.ops import elementwise as e
-from jitflow.ops.coerce import as_tensor, broadcast_shapes, normalize_axis
+from jitflow.ops.coerce import as_tensor, normalize_axis
 from jitflow.ops.creation import arange, shape_of
 from jitflow.ops.data_types import finfo
 from jitflow.ops.dispatch import builder as b
@@ -176,7 +176,8 @@ def categorical(key: Any, logits: Any, axis: int = -1, shape: Any = None) -> Ten
     position = normalize_axis(axis, logits.ndim, "categorical")
     rest = logits.shape[:position] + logits.shape[position + 1 :]
     target = rest if shape is None else shape_of(shape)
-    if broadcast_shapes(rest, target) != target:
+    common = zip((1,) * (len(target) - len(rest)) + rest, target, strict=False)
+    if len(rest) > len(target) or any(d not in (1, n) for d, n in common):
         raise ArgumentError(f"categorical: {rest} does not broadcast to {target}")
     back = position - logits.ndim  # negative: the batch is added in front
     full = list(target)

@@ -32,6 +32,9 @@ class Trace(Protocol):
     def created_variable(self, variable: Variable) -> None:
         """A variable is being created while tracing; raises if that is not allowed."""
 
+    def concrete(self, tensor: Tensor) -> Any:
+        """The array of a tensor that depends on captured values only."""
+
 
 class Tape(Protocol):
     """What the front end asks of an active gradient tape (`jitflow.gradient`)."""

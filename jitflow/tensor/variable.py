@@ -43,13 +43,16 @@ class Variable(Operators):
     ) -> None:
         self.name = name or "variable"
         self.trainable = bool(trainable)
-        if state.trace is not None:
-            state.trace.created_variable(self)
+        trace = state.trace
+        if trace is not None:
+            trace.created_variable(self)
         value = initial_value() if callable(initial_value) else initial_value
         tensor = self._ops.as_tensor(value)
         if dtype is not None:
             tensor = self._ops.astype(tensor, as_dtype(dtype))
-        self._data = private_buffer(tensor._data)
+        # While tracing, the value is computed now: it is not part of the trace.
+        data = tensor._data if trace is None else trace.concrete(tensor)
+        self._data = private_buffer(data)
 
     @property
     def shape(self) -> tuple[Any, ...]:  # type: ignore[override]

@@ -56,5 +56,7 @@ class FrameWatcher:
         return found
 
     def _report(self, frame: FrameType) -> None:
-        if self._on_frame is not None and self._seen.get(frame, True):
+        started = self._on_frame is not None and self._bottom is not None
+        if started and self._seen.get(frame, True):
+            assert self._on_frame is not None
             self._seen[frame] = self._on_frame(frame)

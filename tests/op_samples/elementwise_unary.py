@@ -122,7 +122,7 @@ SAMPLES = {
             nasties=(),
             atol=1e-14,
         ),
-        Sample([np.array([-0.5, -1.4, -7.9])], {}, scipy.special.digamma, ulp=64),
+        Sample([np.array([-0.5, -1.4, -7.9])], {}, scipy.special.digamma, atol=1e-14),
         Sample(
             [np.array([0.0, -0.0, -1.0, np.inf, np.nan, 1e-8, 1e6])],
             {},

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+
+from jitflow.tensor.state import state
+from jitflow.tracing import init_scope
 
 
 class CallState(threading.local):
@@ -16,6 +21,7 @@ class CallState(threading.local):
 
     Attributes:
         depth: number of layer calls that are running.
+        pending_losses: whether a layer holds losses of an earlier call.
         training: the mode of the running calls; None if nobody has said.
         autocast: dtype that float variables are read as, or None for their own.
         shapes: where calls note their output shapes by layer identity, or None.
@@ -23,6 +29,7 @@ class CallState(threading.local):
 
     def __init__(self) -> None:
         self.depth = 0
+        self.pending_losses = False
         self.training: bool | None = None
         self.autocast: Any = None
         self.shapes: dict[int, Any] | None = None
@@ -45,3 +52,19 @@ def get_keras_mask(tensor: Any) -> Any:
     """The mask attached to a tensor, or None."""
     found = calls.masks.get(id(tensor)) if calls.masks else None
     return None if found is None else found[1]
+
+
+@contextmanager
+def outside_traces(*scopes: str) -> Iterator[None]:
+    """Leave traces, tapes and reduced precision, but keep the name scopes.
+
+    Args:
+        scopes: name scopes to enter on top of the present ones.
+    """
+    path, autocast = (*state.scopes, *scopes), calls.autocast
+    with init_scope():
+        state.scopes, calls.autocast = path, None
+        try:
+            yield
+        finally:
+            calls.autocast = autocast

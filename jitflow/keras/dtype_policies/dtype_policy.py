@@ -16,8 +16,8 @@ _GLOBAL = "dtype_policy"
 
 
 @keras_export(
-    "keras.dtype_policies.DTypePolicy",
     "keras.DTypePolicy",
+    "keras.dtype_policies.DTypePolicy",
     "keras.dtype_policies.FloatDTypePolicy",
     "keras.FloatDTypePolicy",
     "keras.mixed_precision.DTypePolicy",

@@ -9,7 +9,7 @@ import numpy as np
 from jitflow.errors import ArgumentError
 from jitflow.keras.losses import classification, margins, regression
 from jitflow.keras.losses.loss import LossFunctionWrapper
-from jitflow.keras.losses.shapes import shown, to_tensor
+from jitflow.keras.losses.shapes import to_tensor
 from jitflow.keras.saving.registration import keras_export
 
 _BATCH = "sum_over_batch_size"

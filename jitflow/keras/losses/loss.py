@@ -124,7 +124,9 @@ class LossFunctionWrapper(Loss):
         """What `from_config` needs to make an equal loss."""
         # Subclasses fix `fn`; only the plain wrapper has it in its configuration.
         config = {**super().get_config(), **self._fn_kwargs}
-        return {"fn": self.fn, **config} if type(self) is LossFunctionWrapper else config
+        return (
+            {"fn": self.fn, **config} if type(self) is LossFunctionWrapper else config
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}, reduction {self.reduction}>"
@@ -203,6 +205,16 @@ def _reduce(values: Any, weight: Any, reduction: str | None) -> Any:
     if reduction == "sum_over_batch_size" or weight is None:
         return jf.mean(values)
     return divide_no_nan(jf.sum(values), jf.sum(weight))
+
+
+def both_weights(sample_weight: Any, mask: Any, dtype: Any) -> Any:
+    """Weights times mask in one dtype; None stands for all ones."""
+    weight = None if sample_weight is None else to_tensor(sample_weight, dtype)
+    return (
+        weight
+        if mask is None
+        else _masked_weight(weight, to_tensor(mask, dtype), "sum")
+    )
 
 
 def divide_no_nan(x: Any, y: Any) -> Any:

@@ -30,7 +30,7 @@ def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
 
 
 def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
-    """``mean((log(y_true + 1) - log(y_pred + 1))**2)``; values count as at least 1e-7."""
+    """``mean((log(y_true + 1) - log(y_pred + 1))**2)``."""
     y_true, y_pred = matched(y_true, y_pred)
     epsilon = backend.epsilon()
     first = jf.log(jf.maximum(y_pred, epsilon) + 1.0)
@@ -67,7 +67,7 @@ def unit(x: Any, axis: int) -> Any:
 
 
 def kl_divergence(y_true: Any, y_pred: Any) -> Any:
-    """``sum(y_true * log(y_true / y_pred))``; probabilities are clipped to [1e-7, 1]."""
+    """``sum(y_true * log(y_true / y_pred))``, clipped to [1e-7, 1]."""
     y_pred = to_tensor(y_pred)
     y_true = jf.clip(to_tensor(y_true, y_pred.dtype), backend.epsilon(), 1.0)
     y_pred = jf.clip(y_pred, backend.epsilon(), 1.0)

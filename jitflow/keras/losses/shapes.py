@@ -17,7 +17,7 @@ def to_tensor(x: Any, dtype: Any = None) -> Any:
 
 
 def matched(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    """Both as tensors of the dtype of `y_pred` and, if a last axis is 1, of one rank."""
+    """Both in the dtype of `y_pred` and, if a last axis is 1, of one rank."""
     y_pred = to_tensor(y_pred)
     return same_rank(to_tensor(y_true, y_pred.dtype), y_pred)
 

@@ -7,14 +7,18 @@ from typing import Any
 
 import jitflow as jf
 from jitflow.errors import ArgumentTypeError
-from jitflow.keras.backend.call_context import get_keras_mask, set_keras_mask
+from jitflow.keras.backend.call_context import (
+    get_keras_mask,
+    outside_traces,
+    set_keras_mask,
+)
 from jitflow.keras.backend.global_state import auto_name
 from jitflow.keras.backend.keras_tensor import (
     History,
     KerasTensor,
     any_symbolic_tensors,
 )
-from jitflow.tracing import TraceContext, init_scope
+from jitflow.tracing import TraceContext
 from jitflow.tracing.structure import flatten, map_structure
 
 
@@ -139,7 +143,7 @@ def infer_outputs(
     back as `KerasTensor`s of the same structure. Variables that it creates stay, values
     that it assigns to variables do not.
     """
-    with init_scope():
+    with outside_traces():
         trace = TraceContext("model")
         traced: dict[int, Any] = {}
 

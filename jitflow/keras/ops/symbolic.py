@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from jitflow.errors import ArgumentError
+from jitflow.keras.backend import tensors
 from jitflow.keras.backend.global_state import auto_name
 from jitflow.keras.backend.keras_tensor import (
     BINARY_OPERATORS,
@@ -77,3 +78,9 @@ def _apply_operator(function: Callable[..., Any], *args: Any) -> Any:
 
 
 KerasTensor._apply = staticmethod(_apply_operator)
+
+
+@symbolic
+def cast(x: Any, dtype: Any) -> Any:
+    """`x` converted to `dtype`."""
+    return tensors.cast(x, dtype)

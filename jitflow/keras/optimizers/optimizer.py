@@ -2,8 +2,8 @@
 
 Everything that an optimizer remembers is a variable, the learning rate included: inside
 a compiled step they are inputs and outputs, so that no value of theirs is part of a
-trace. Other hyperparameters are constants of the trace and guarded: a changed one traces
-again.
+trace. Other hyperparameters are constants of the trace and guarded: when one changes,
+the step is traced again.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class Optimizer:
 
     @property
     def iterations(self) -> Any:
-        """Number of steps so far, as an int64 scalar; whole accumulation rounds count."""
+        """Number of updates so far, as an int64 scalar."""
         if self.gradient_accumulation_steps:
             return jf.floor_divide(self._iterations, self.gradient_accumulation_steps)
         return self._iterations
@@ -203,7 +203,10 @@ class Optimizer:
         return variable
 
     def add_variable_from_reference(
-        self, reference_variable: Any, name: str | None = None, initializer: Any = "zeros"
+        self,
+        reference_variable: Any,
+        name: str | None = None,
+        initializer: Any = "zeros",
     ) -> Variable:
         """A variable of the shape and dtype of another one; the same one next time."""
         key = (id(reference_variable), name or "optimizer_variable")
@@ -334,6 +337,8 @@ class Optimizer:
             self._accumulate(grads, variables)
         else:
             self._update(grads, variables)
+        if self.use_ema:
+            self._average_variables()
         for variable in variables:
             constraint = getattr(variable, "constraint", None)
             if constraint is not None:
@@ -348,8 +353,6 @@ class Optimizer:
         self._decay_weights(variables, rate)
         for gradient, variable in zip(grads, variables, strict=True):
             self.update_step(gradient, variable, rate)
-        if self.use_ema:
-            self._average_variables()
 
     def _accumulate(self, grads: list[Any], variables: list[Any]) -> None:
         """Add up gradients, and update in the last step of a round."""
@@ -472,7 +475,9 @@ class Optimizer:
             ArgumentError: if the optimizer is not built or the numbers differ.
         """
         if not self.built:
-            raise ArgumentError("stateless_apply: call optimizer.build(variables) first")
+            raise ArgumentError(
+                "stateless_apply: call optimizer.build(variables) first"
+            )
         variables = [*self._trainable_variables, *self.variables]
         given = [*trainable_variables, *optimizer_variables]
         if len(given) != len(variables):

@@ -100,7 +100,7 @@ def get_registered_object(
     custom_objects: Mapping[str, Any] | None = None,
     module_objects: Mapping[str, Any] | None = None,
 ) -> Any:
-    """What `name` is registered as: in a scope, by decorator, or in the given tables."""
+    """What `name` is registered as: in a scope, by decorator, or in given tables."""
     for table in (custom_objects or {}, _CUSTOM, module_objects or {}):
         if name in table:
             return table[name]

@@ -1,0 +1,1 @@
+"""The layers that nearly every model uses."""
