@@ -25,6 +25,7 @@ from jitflow.errors import (
     ShapeError,
     VariableError,
 )
+from jitflow.tensor import floating_errors
 
 NASTY = np.array(
     [0.0, -0.0, 1.0, -1.5, np.inf, -np.inf, np.nan, 1e-45, 3e38, 0.1], np.float32
@@ -247,6 +248,16 @@ def test_users_keep_their_numpy_warnings():
     assert np.geterr() == settings_before
     with pytest.warns(RuntimeWarning, match="divide by zero"):
         np.log(np.zeros(2))
+
+
+def test_both_ways_of_being_silent_are_silent_and_undone():
+    errstate = floating_errors._enter_errstate, floating_errors._leave_errstate
+    for enter, leave in (errstate, (floating_errors.enter, floating_errors.leave)):
+        before = np.geterr()
+        token = enter()
+        assert set(np.geterr().values()) == {"ignore"}
+        leave(token)
+        assert np.geterr() == before
 
 
 # ----------------------------------------------------------------------- indexing

@@ -113,6 +113,8 @@ def _saturate(x: np.ndarray, target: np.dtype) -> np.ndarray:
     wide = x.astype(np.float64)
     top = float(info.max) + (1 if info.bits < 64 else 0)  # exactly 2**k either way
     inside = (wide >= info.min) & (wide < top)
+    if inside.all():
+        return wide.astype(target)
     result = np.where(inside, wide, 0.0).astype(target)
     result = np.where(wide >= top, target.type(info.max), result)
     return np.where(wide < info.min, target.type(info.min), result)

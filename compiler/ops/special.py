@@ -1,7 +1,8 @@
 """Special functions in NumPy, which has none of them: erf, erf_inv, lgamma, digamma.
 
-They are computed in float64 whatever the dtype; `trigamma` is written over a builder,
-so that it can be differentiated and compiled.
+All but a float32 `erf` are computed in float64 whatever the dtype. The polynomials are
+Chebyshev interpolants of this project, on [-1, 1] of a mapped argument. `trigamma` is
+written over a builder, so that it can be differentiated and compiled.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+
+from compiler.ops import special_tables as tables
 
 
 def _elementwise(function: Callable[[float], float]) -> Callable[..., np.ndarray]:
@@ -29,14 +32,61 @@ def _lgamma(x: float) -> float:
     return math.lgamma(x)
 
 
-_erf64 = _elementwise(math.erf)
-_erfc64 = _elementwise(math.erfc)
 _lgamma64 = _elementwise(_lgamma)
+_BLOCK = 16384  # elements: a few temporaries of this size stay in the L2 cache
+
+
+def _in_blocks(function: Callable[[np.ndarray], np.ndarray]) -> Callable[..., Any]:
+    """An elementwise function of a flat array, block by block."""
+
+    def apply(x: np.ndarray) -> np.ndarray:
+        flat = np.ravel(x)
+        out = np.empty_like(flat)
+        with np.errstate(all="ignore"):
+            for begin in range(0, flat.size, _BLOCK):
+                block = slice(begin, begin + _BLOCK)
+                out[block] = function(flat[block])
+        return out.reshape(x.shape)
+
+    return apply
+
+
+def _polynomial(coefficients: tuple[float, ...], x: np.ndarray) -> np.ndarray:
+    total = np.full_like(x, coefficients[-1])
+    for coefficient in coefficients[-2::-1]:
+        total *= x
+        total += x.dtype.type(coefficient)
+    return total
+
+
+def _erf_small(x: np.ndarray) -> np.ndarray:
+    """`erf` for ``|x| <= 1``."""
+    table = tables.ERF_F32 if x.dtype == np.float32 else tables.ERF_F64
+    return x * _polynomial(table, 2 * x * x - 1)
+
+
+def _erfc_large(x: np.ndarray) -> np.ndarray:
+    """``1 - erf(x)`` for ``0.4 <= x``; 0 from 6.5 on."""
+    table = tables.ERFC_F32 if x.dtype == np.float32 else tables.ERFC_F64
+    mapped = (x - tables.ERFC_SCALE) / (x + tables.ERFC_SCALE)
+    mapped = (mapped - tables.ERFC_CENTRE) * (1 / tables.ERFC_RADIUS)
+    return np.where(x >= 6.5, 0, np.exp(-x * x) * _polynomial(table, mapped))
+
+
+def _erf(x: np.ndarray) -> np.ndarray:
+    size = np.abs(x)
+    clipped = np.clip(size, 0.4, 6.5)
+    large = 1 - _erfc_large(clipped)
+    result = np.where(size < 1, _erf_small(np.minimum(size, 1)), large)
+    return np.copysign(result, x)
+
+
+_erf_blocks = _in_blocks(_erf)
 
 
 def erf(x: np.ndarray) -> np.ndarray:
     """Error function, in the dtype of `x`."""
-    return _erf64(x).astype(x.dtype)
+    return _erf_blocks(x)
 
 
 def lgamma(x: np.ndarray) -> np.ndarray:
@@ -44,27 +94,41 @@ def lgamma(x: np.ndarray) -> np.ndarray:
     return _lgamma64(x).astype(x.dtype)
 
 
-def erf_inv(x: np.ndarray) -> np.ndarray:
-    """Inverse of `erf`: Winitzki's estimate, then Halley steps.
+def _estimate_inverse(size: np.ndarray) -> np.ndarray:
+    """`erf_inv` of [0, 1) to 7 digits, as a polynomial in ``w = -log(1 - x**2)``."""
+    w = -np.log((1 - size) * (1 + size))
+    centre = _polynomial(tables.INVERSE_CENTRE, w / 2.5 - 1)
+    root = (np.sqrt(w) - tables.INVERSE_MIDDLE) * (1 / tables.INVERSE_RADIUS)
+    tail = _polynomial(tables.INVERSE_TAIL, root)
+    return size * np.where(w < 5, centre, tail)
 
-    From 1/2 on the steps work on ``1 - |x|``, so that nothing is lost near the ends.
-    """
-    wide = np.asarray(x, np.float64)
-    with np.errstate(all="ignore"):
-        size = np.abs(wide)
-        inside = np.where(size < 1, size, 0.5)
-        log = np.log1p(-inside * inside)
-        half = 2 / (math.pi * 0.147) + log / 2
-        y = np.sqrt(np.sqrt(half * half - log / 0.147) - half)
-        for _ in range(3):
-            error = np.where(
-                inside < 0.5, inside - _erf64(y), _erfc64(y) - (1 - inside)
-            )
-            step = error * np.exp(y * y) * (math.sqrt(math.pi) / 2)
-            y = y + step / (1 - y * step)
-        ends = np.where(size == 1, math.inf, math.nan)
-        result = np.copysign(np.where(size < 1, y, ends), wide)
-    return result.astype(x.dtype)
+
+def _halley(y: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """One cubic step towards ``erf(y) = inside``."""
+    # from 1/2 on it works on 1 - x, so that nothing is lost near 1
+    near = inside - _erf_small(np.minimum(y, 1))
+    far = _erfc_large(np.maximum(y, 0.4)) - (1 - inside)
+    error = np.where(inside < 0.5, near, far)
+    step = error * np.exp(y * y) * (math.sqrt(math.pi) / 2)
+    return y + step / (1 - y * step)
+
+
+def _erf_inv(x: np.ndarray) -> np.ndarray:
+    size = np.abs(x.astype(np.float64))
+    inside = np.where(size < 1, size, 0.5)
+    y = _estimate_inverse(inside)
+    if x.dtype == np.float64:
+        y = _halley(y, inside)
+    ends = np.where(size == 1, math.inf, math.nan)
+    return np.copysign(np.where(size < 1, y, ends), x)
+
+
+_erf_inv_blocks = _in_blocks(_erf_inv)
+
+
+def erf_inv(x: np.ndarray) -> np.ndarray:
+    """Inverse of `erf`: infinite at -1 and 1, NaN beyond."""
+    return _erf_inv_blocks(x)
 
 
 _DIGAMMA_SERIES = (1 / 12, -1 / 120, 1 / 252, -1 / 240, 1 / 132, -691 / 32760, 1 / 12)

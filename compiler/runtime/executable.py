@@ -7,8 +7,10 @@ once (`BoundProgram`), after which a call allocates results and runs the table.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from compiler.ir.interpret import SymbolBinder, bound_attrs
 from compiler.ir.node import Graph, Value
 from compiler.ir.types import type_of_array
 from compiler.runtime.layout import Layout
-from compiler.runtime.memory import default_buffer_pool
+from compiler.runtime.memory import TINY_BYTES, default_buffer_pool
 from compiler.runtime.steps import Arg, StepTable
 from compiler.runtime.threadpool import ThreadPool
 
@@ -44,6 +46,8 @@ class BoundProgram:
         self.layout = Layout(schedule, kernels, bindings, pool.num_threads)
         self.results = self._fresh_results()
         self.segments = self._segments(pool)
+        self._allocate = [_allocator(shape, dtype) for shape, dtype in self.results]
+        self._only = self.segments[0] if len(self.segments) == 1 else self._run_all
 
     @property
     def assignment(self) -> Assignment:
@@ -78,14 +82,19 @@ class BoundProgram:
 
     def run(self, arrays: Arrays) -> list[np.ndarray]:
         """Results of one call; the caller holds `lock`."""
-        empty = default_buffer_pool().empty
-        fresh = [empty(shape, dtype) for shape, dtype in self.results]
-        given = (*arrays, *fresh)
+        fresh = [allocate() for allocate in self._allocate]
+        self._only((*arrays, *fresh))
+        if not self.schedule.updates:
+            return fresh
+        return self._merged(arrays, fresh)
+
+    def _run_all(self, given: Arrays) -> None:
         for segment in self.segments:
             segment(given)
+
+    def _merged(self, arrays: Arrays, fresh: list[np.ndarray]) -> list[np.ndarray]:
+        """All results in order: new arrays, and the arguments that were updated."""
         updates = self.schedule.updates
-        if not updates:
-            return fresh
         results: list[np.ndarray] = []
         rest = iter(fresh)
         for i in range(len(self.schedule.graph.outputs)):
@@ -106,6 +115,12 @@ class BoundProgram:
         size = concrete(value.type.nbytes, self.bindings)
         flat = layout.arena[offset : offset + size]
         return flat.view(value.dtype.np).reshape(shape)
+
+
+def _allocator(shape: tuple[int, ...], dtype: np.dtype) -> Callable[[], np.ndarray]:
+    """What makes a result: NumPy itself for small ones, which it caches well."""
+    small = math.prod(shape) * dtype.itemsize < TINY_BYTES
+    return partial(np.empty if small else default_buffer_pool().empty, shape, dtype)
 
 
 class _HostStep:
@@ -151,6 +166,7 @@ class Executable:
         self._symbolic = bool(self.graph.symbols())
         self._bound: dict[Any, list[BoundProgram]] = {}
         self._making = threading.Lock()
+        self._latest: BoundProgram | None = None
 
     def __call__(self, arrays: Sequence[Any]) -> list[np.ndarray]:
         """Run with checked arguments.
@@ -177,7 +193,10 @@ class Executable:
 
     def run(self, arrays: Arrays) -> list[np.ndarray]:
         """Run with C-contiguous arrays of the right types; nothing is checked."""
-        bound = self._acquire(arrays)
+        bound = self._latest
+        # The sizes of a graph without symbols never differ.
+        if bound is None or self._symbolic or not bound.lock.acquire(False):
+            bound = self._acquire(arrays)
         try:
             return bound.run(arrays)
         finally:
@@ -199,6 +218,7 @@ class Executable:
         bound.lock.acquire()
         with self._making:
             self._bound[key] = [*self._bound.get(key, ()), bound]
+            self._latest = bound
         return bound
 
     def bind(self, bindings: Mapping[str, int]) -> BoundProgram:

@@ -357,10 +357,10 @@ class Function:
     # ------------------------------------------------------------------------ reasons
 
     def _closest_changes(self, call: Call) -> list[Difference]:
-        """Differences from the trace that has the fewest; the latest of equals."""
+        """Differences from the closest trace; from the latest of equals."""
         leaves, paths = call.describe(), call.plan.paths
         all_changes = [differences(r, paths, leaves) for r in reversed(self._records)]
-        return min(all_changes, key=len, default=[])
+        return min(all_changes, key=lambda found: sum(c.weight for c in found), default=[])
 
     def _reason(self, call: Call, changes: Sequence[Difference]) -> tuple[str, str]:
         if not self._records:

@@ -106,6 +106,15 @@ class Difference(NamedTuple):
         (old, old_dtype), (new, new_dtype) = self.old.key, self.new.key
         return old_dtype is new_dtype and len(old) == len(new)
 
+    @property
+    def weight(self) -> int:
+        """How far apart the two are; smaller is closer."""
+        if self.is_shape or self.is_number:
+            return 1
+        if self.old.kind == self.new.kind == "array":
+            return 2 + (self.old.key[1] is not self.new.key[1])
+        return 4
+
     def __str__(self) -> str:
         return f"{self.path}: {self.old.shown} -> {self.new.shown}{self._detail()}"
 

@@ -15,7 +15,7 @@ from typing import Any
 from compiler.ir.location import Location
 from jitflow.errors import JitFlowError
 from jitflow.function.guards import Guard
-from jitflow.function.snapshot import MISSING, Snapshot, is_mutable_container
+from jitflow.function.snapshot import MISSING, Content, Snapshot, is_mutable_container
 from jitflow.function.sources import Source
 from jitflow.tensor import TracedTensor, Variable
 from jitflow.tracing.structure import flatten
@@ -56,7 +56,7 @@ def _fills_in(before: Snapshot, value: Any) -> bool:
     if value is MISSING or holds_traced(value):
         return False
     if is_mutable_container(value):
-        was_empty = before.content is not None and len(before.content) == 0
+        was_empty = isinstance(before.content, Content) and len(before.content) == 0
         return was_empty and all(_is_built(v) for v in flatten(value)[0])
     empty = before.ident in (id(None), id(MISSING), id(False))
     return empty and before.content is None

@@ -94,6 +94,32 @@ def _items(container: Any) -> list[Any]:
     return list(container)
 
 
+class Bits:
+    """The bytes of a NumPy array at one time; only identity counts for large arrays.
+
+    Traces hold copies of captured arrays, so writing to one has to be noticed.
+    """
+
+    __slots__ = ("_bits",)
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._bits = array.tobytes() if array.nbytes <= MAX_COMPARED_BYTES else None
+
+    def unchanged(self, array: np.ndarray) -> bool:
+        """Whether the array still holds the same bits."""
+        return self._bits is None or array.tobytes() == self._bits
+
+
+# Comparing one MiB takes some 100 µs on every call; above that arrays are not compared.
+MAX_COMPARED_BYTES = 1 << 20
+
+
+def _content_of(value: Any) -> Content | Bits | None:
+    if is_mutable_container(value):
+        return Content(value)
+    return Bits(value) if isinstance(value, np.ndarray) else None
+
+
 class Snapshot:
     """A value as it was seen; ``value`` keeps scalars and containers alive."""
 
@@ -102,7 +128,7 @@ class Snapshot:
     def __init__(self, value: Any) -> None:
         self.ident = id(value)
         self.shown = show(value)
-        self.content = Content(value) if is_mutable_container(value) else None
+        self.content = _content_of(value)
         keeps = is_scalar(value) or self.content is not None or value is MISSING
         self.value = value if keeps else MISSING
 

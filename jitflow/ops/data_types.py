@@ -80,8 +80,14 @@ def finfo(type: Any, /) -> FloatInfo:
     if not dtype.is_inexact:
         raise DTypeError(f"finfo: {dtype} is not a floating-point dtype")
     info = ml_dtypes.finfo(dtype.np) if dtype is bfloat16 else np.finfo(dtype.np)
-    limits = (info.eps, info.max, info.min, info.smallest_normal)
-    return FloatInfo(info.bits, *map(float, limits), as_dtype(info.dtype))
+    return FloatInfo(
+        bits=info.bits,
+        eps=float(info.eps),
+        max=float(info.max),
+        min=float(info.min),
+        smallest_normal=float(info.smallest_normal),
+        dtype=as_dtype(info.dtype),
+    )
 
 
 def iinfo(type: Any, /) -> IntegerInfo:

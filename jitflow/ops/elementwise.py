@@ -193,7 +193,8 @@ def conj(x: Any, /) -> Tensor:
 
 def complex(re: Any, im: Any, /) -> Tensor:
     """The complex tensor with the given real and imaginary parts (float32/float64)."""
-    re, im = broadcast_pair(*promote_all("complex", re, im, inexact=True), "complex")
+    re, im = promote_all("complex", re, im, inexact=True)
+    re, im = broadcast_pair(re, im, "complex")
     require("complex", re, "f", "real floating-point")
     return b.complex(re, im)
 
@@ -254,8 +255,9 @@ def _bool_as(
     arithmetic, logical = op_table.get(record), op_table.get(on_bool)
 
     def function(x1: Any, x2: Any, /) -> Tensor:
-        x, y = broadcast_pair(*promote_all(name, x1, x2), name)
-        return apply(logical if x.dtype is bool_ else arithmetic, (x, y))
+        x, y = promote_all(name, x1, x2)
+        op = logical if x.dtype is bool_ else arithmetic
+        return apply(op, broadcast_pair(x, y, name))
 
     return _named(function, name, doc)
 

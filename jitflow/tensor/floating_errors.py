@@ -7,40 +7,32 @@ is one context variable, which is set directly here where NumPy has it.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy._core import umath
 
-try:
-    from numpy._core.umath import _extobj_contextvar, _make_extobj
-except ImportError:  # another NumPy: slower, and the same
-
-    def enter() -> Any:
-        """Be silent from here on; returns what `leave` takes."""
-        state = np.errstate(all="ignore")
-        state.__enter__()
-        return state
-
-    def leave(token: Any) -> None:
-        """Undo `enter`."""
-        token.__exit__(None, None, None)
-
-else:
-    _silent = _make_extobj(all="ignore")
-    _set: Callable[[Any], Any] = _extobj_contextvar.set
-
-    def enter() -> Any:
-        """Be silent from here on; returns what `leave` takes."""
-        return _set(_silent)
-
-    leave: Callable[[Any], None] = _extobj_contextvar.reset
+_variable = getattr(umath, "_extobj_contextvar", None)
 
 
-def silently(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Call a function without floating-point warnings."""
-    token = enter()
-    try:
-        return function(*args, **kwargs)
-    finally:
-        leave(token)
+def _enter_errstate() -> Any:
+    state = np.errstate(all="ignore")
+    state.__enter__()
+    return state
+
+
+def _leave_errstate(state: Any) -> None:
+    state.__exit__(None, None, None)
+
+
+def _functions() -> tuple[Callable[[], Any], Callable[[Any], None]]:
+    if _variable is None:  # another NumPy: slower, and the same
+        return _enter_errstate, _leave_errstate
+    silent = umath._make_extobj(all="ignore")
+    return functools.partial(_variable.set, silent), _variable.reset
+
+
+# ``token = enter()`` is silent until ``leave(token)``.
+enter, leave = _functions()

@@ -255,7 +255,7 @@ def _float_divide(x: Any, y: Any) -> Any:
     return np.true_divide(x, y)
 
 
-_FAST_ARITHMETIC = {
+_FAST_ARITHMETIC: dict[str, Callable[..., Any]] = {
     "add": np.add,
     "sub": np.subtract,
     "mul": np.multiply,
