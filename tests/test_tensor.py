@@ -581,3 +581,8 @@ def test_threads_do_not_share_tapes():
     for t in threads:
         t.join()
     assert results == {1.0: 4.0, 2.0: 8.0, 3.0: 12.0}
+
+
+def test_arrays_in_foreign_byte_order_are_converted():
+    x = jf.asarray(np.array([1.0, 2.0], ">f4"))
+    same(x + x, np.array([2, 4], np.float32))

@@ -35,7 +35,6 @@ _STEP_KINDS = {
 
 # What a symbolic dimension counts for in scores; never used for legality.
 SIZE_HINT = 128
-MAX_ROUNDS = 4
 
 
 def fuse(graph: Graph, options: Options | None = None) -> FusedGraph:
@@ -66,6 +65,7 @@ class _Fusion:
         self.plans: dict[int, KernelPlan] = {}
         self.group_of: dict[Node, int] = {}
         self.refusals: dict[tuple[Node, Node], str] = {}
+        self.refused: set[tuple[int, int]] = set()
 
     def run(self) -> FusedGraph:
         self._start()
@@ -103,9 +103,9 @@ class _Fusion:
         return [n.output for n in nodes if self._is_stored(n.output, nodes)]
 
     def _merge(self) -> None:
-        for _ in range(MAX_ROUNDS):
-            if not self._merge_edges():
-                break
+        edges = self._edges()
+        while self._merge_round(edges):
+            edges = [e for e in edges if self.group_of[e[0]] != self.group_of[e[1]]]
         self._merge_siblings()
 
     # -- merging ------------------------------------------------------------------
@@ -132,15 +132,25 @@ class _Fusion:
         found.sort(key=lambda e: (-bytes_of(e[0].output), self.position[e[1]]))
         return found
 
-    def _merge_edges(self) -> bool:
-        changed = False
-        for producer, consumer in self._edges():
+    def _merge_round(self, edges: list[tuple[Node, Node]]) -> bool:
+        """Try every edge whose groups have changed; each group grows once a round.
+
+        Growing all groups at the same pace keeps the work linear in the graph: a chain
+        of n ops is planned n log n times in all, not n times the size of its kernels.
+        """
+        grown: set[int] = set()
+        for producer, consumer in edges:
+            pair = self.group_of[producer], self.group_of[consumer]
+            if pair[0] == pair[1] or grown & set(pair) or pair in self.refused:
+                continue
             decision = self._try_merge(producer, consumer)
             if decision:
-                changed = True
-            elif decision.reason:
+                grown.add(self.group_of[producer])
+                self.refused = {p for p in self.refused if not set(p) & set(pair)}
+            else:
+                self.refused.add(pair)
                 self.refusals[producer, consumer] = decision.reason
-        return changed
+        return bool(grown)
 
     def _try_merge(self, a: Node, b: Node) -> Decision:
         first, second = self.group_of[a], self.group_of[b]

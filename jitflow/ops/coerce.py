@@ -69,14 +69,16 @@ def as_tensor(x: Any, like: DType | None = None, argument: str = "x") -> Tensor:
 
 
 def _checked(array: np.ndarray, argument: str) -> np.ndarray:
+    """The array, in native byte order, if its dtype is one of ours."""
+    native = array.astype(array.dtype.newbyteorder("="), copy=False)
     try:
-        dtype_of(array.dtype)
+        dtype_of(native.dtype)
     except TypeError:
         raise DTypeError(
             f"{argument}: arrays of dtype {array.dtype} cannot be tensors",
             fix="convert to a numeric dtype; ragged lists have to be padded",
         ) from None
-    return array
+    return native
 
 
 def _leaves(x: Any) -> Iterator[Any]:

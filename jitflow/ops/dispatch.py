@@ -37,12 +37,6 @@ def evaluate(op: Op, arrays: tuple[np.ndarray, ...], attrs: Mapping[str, Any]) -
         leave(token)
 
 
-def _wrap_all(result: Any) -> Any:
-    if type(result) is tuple:
-        return tuple(wrap(r) for r in result)
-    return wrap(result)
-
-
 def apply(
     op: Op, inputs: tuple[Tensor, ...], attrs: Mapping[str, Any] = _NO_ATTRS
 ) -> Any:
@@ -51,14 +45,23 @@ def apply(
     Returns:
         A tensor, or a tuple of tensors if the op has several results.
     """
+    if not activity.threads:
+        return _run(op, inputs, attrs)
     trace = state.trace
     if trace is not None:
         outputs = trace.apply(op, inputs, attrs)
     else:
-        outputs = _wrap_all(evaluate(op, tuple(t._data for t in inputs), attrs))
+        outputs = _run(op, inputs, attrs)
     for tape in state.tapes:
         tape.record(op, inputs, outputs, attrs)
     return outputs
+
+
+def _run(op: Op, inputs: tuple[Tensor, ...], attrs: Mapping[str, Any]) -> Any:
+    result = evaluate(op, tuple([t._data for t in inputs]), attrs)
+    if type(result) is tuple:
+        return tuple(wrap(r) for r in result)
+    return wrap(result)
 
 
 def apply_checked(

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from compiler.ir.types import DType, dtype_of
+from compiler.ir.types import ALL_DTYPES, DType, dtype_of
 from jitflow.errors import ArgumentTypeError, TracerError
 from jitflow.tensor.display import show_array
 from jitflow.tensor.floating_errors import enter, leave
@@ -25,6 +25,7 @@ from jitflow.tensor.state import activity, state
 FAST_PATH_FAILURES = (ValueError, TypeError, OverflowError)
 _new = object.__new__
 _ndarray = np.ndarray
+_DTYPES = {dtype.np: dtype for dtype in ALL_DTYPES}
 
 
 class Operators:
@@ -299,7 +300,7 @@ class Tensor(Operators):
     @property
     def dtype(self) -> DType:  # type: ignore[override]
         """Element type."""
-        return dtype_of(self._data.dtype)
+        return _DTYPES[self._data.dtype]
 
     def numpy(self) -> np.ndarray:
         """The values as a read-only NumPy view."""

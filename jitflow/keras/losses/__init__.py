@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jitflow.keras.backend.global_state import to_snake_case
 from jitflow.keras.losses.classes import (
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
@@ -126,6 +127,12 @@ _TABLE = {
     **_ALIASES,
     **{name.upper(): function for name, function in _ALIASES.items()},
 }
+_CLASS_OF = {
+    function: cls
+    for function in _FUNCTIONS
+    for cls in _CLASSES
+    if to_snake_case(cls.__name__) == function.__name__
+}
 
 
 def get(identifier: Any) -> Any:
@@ -142,6 +149,11 @@ def get(identifier: Any) -> Any:
 
 def _find(name: str) -> Any:
     return find_identifier("loss", name, _TABLE)
+
+
+def class_of(function: Any) -> type[Loss] | None:
+    """The class of a loss function of this module; None for other functions."""
+    return _CLASS_OF.get(function)
 
 
 def serialize(loss: Any) -> Any:
@@ -183,6 +195,7 @@ __all__ = [
     "categorical_focal_crossentropy",
     "categorical_generalized_cross_entropy",
     "categorical_hinge",
+    "class_of",
     "cosine_similarity",
     "deserialize",
     "dice",
