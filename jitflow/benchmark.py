@@ -191,7 +191,9 @@ def _to_numpy(value: Any) -> Any:
 
 def _arrays(result: Any) -> list[np.ndarray]:
     leaves = flatten(result)[0]
-    return [np.asarray(v) for v in leaves if isinstance(v, Tensor | Variable | np.ndarray)]
+    return [
+        np.asarray(v) for v in leaves if isinstance(v, Tensor | Variable | np.ndarray)
+    ]
 
 
 def _check_agreement(results: dict[str, Any], rtol: float, atol: float) -> None:

@@ -107,6 +107,7 @@ def _compare(
     error = np.abs(found - expected) - rtol * np.abs(expected)
     worst = np.unravel_index(int(np.argmax(error)), error.shape)
     raise GradientMismatch(
-        f"argument {i}: the gradient at {tuple(map(int, worst))} is {found[worst]:.8g}, "
+        f"argument {i}: the gradient at {tuple(map(int, worst))} is "
+        f"{found[worst]:.8g}, "
         f"finite differences give {expected[worst]:.8g}"
     )

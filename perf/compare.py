@@ -96,12 +96,13 @@ def first_calls(
 
     Every sample is a fresh process. Cold: cache folders are empty, and a framework
     that has no disk cache unless told has none. Warm: the framework's disk cache is
-    on, and an earlier process has filled it. Imports are not part of the call; they
-    are reported as a third comparison.
+    on, and an earlier process has filled it. Eager variants are left out. Imports are
+    not part of the call; they are reported as a third comparison.
     """
     title = f"first call, {workload.title}"
     name = f"{workload.name}_first"
     load = load_average()
+    variants = [variant for variant in variants if variant.compiles]
     cold = Comparison(f"{name}_cold", f"{title}, cold", load=load)
     warm = Comparison(f"{name}_warm", f"{title}, disk cache", load=load)
     imports = Comparison(f"{workload.name}_import", "import", load=load, work=False)

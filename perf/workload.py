@@ -25,11 +25,13 @@ class Variant:
         label: the column it fills; unique in the workload.
         framework: a name from `perf.frameworks.FRAMEWORKS`.
         build: makes the step from the inputs.
+        compiles: whether the first call compiles; an eager one is left out there.
     """
 
     label: str
     framework: str
     build: Build
+    compiles: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def mismatch(got: list[np.ndarray], want: list[np.ndarray], rtol: float) -> str:
         if a.shape != b.shape:
             return f"result {i} has shape {a.shape}, expected {b.shape}"
         error = np.abs(a.astype(np.float64) - b)
-        scale = np.maximum(np.abs(b), np.mean(np.abs(b)))
+        scale = np.maximum(np.abs(b), np.mean(np.abs(b)) if b.size else 0.0)
         worst = float(np.max(error - rtol * scale, initial=-np.inf))
         if not worst <= 0:
             return f"result {i} is off by {np.max(error):.3g}"

@@ -304,7 +304,7 @@ def test_traces_die_with_their_object() -> None:
     gc.collect()
     assert [r() for r in references] == [None] * 3
     assert outside.traces == []
-    assert not outside._cache
+    assert not outside._cache.exact
 
 
 def test_callable_objects_lambdas_and_partials() -> None:

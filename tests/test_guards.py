@@ -200,7 +200,8 @@ def test_append_is_reported_with_its_line() -> None:
         return x
 
     with pytest.warns(
-        jf.SideEffectWarning, match=r"LOSSES\.append\(1\) at test_guards\.py:\d+ runs once"
+        jf.SideEffectWarning,
+        match=r"LOSSES\.append\(1\) at test_guards\.py:\d+ runs once",
     ):
         f(X)
     with warnings.catch_warnings():

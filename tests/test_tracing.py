@@ -72,7 +72,12 @@ def test_map_structure_and_paths() -> None:
     value = {"a": [1, (2,)], "b": Pair(3, None)}
     doubled = map_structure(lambda x, y: (x, y) if x else x, value, value)
     assert doubled["a"][1] == ((2, 2),)
-    assert leaf_paths(value, "v") == ["v['a'][0]", "v['a'][1][0]", "v['b'].a", "v['b'].b"]
+    assert leaf_paths(value, "v") == [
+        "v['a'][0]",
+        "v['a'][1][0]",
+        "v['b'].a",
+        "v['b'].b",
+    ]
     with pytest.raises(ValueError, match="differ"):
         map_structure(max, [1], (1,))
     with pytest.raises(ValueError, match="needs 1 leaves"):
@@ -112,8 +117,7 @@ def test_locations_and_scopes() -> None:
     @jf.function
     def f(x):
         with jf.name_scope("block"):
-            y = jf.tanh(x)
-        return y
+            return jf.tanh(x)
 
     f(jf.asarray(1.0))
     (node,) = (n for n in f.trace(jf.asarray(1.0)).graph.nodes if n.op.name == "tanh")
@@ -135,7 +139,7 @@ def test_nested_context_captures_outer_tensors() -> None:
             v.assign(result)
         assert state.trace is outer
     body = inner.build([result])
-    assert [c for c, _ in inner.captures][0] is y
+    assert next(c for c, _ in inner.captures) is y
     assert len(body.params) == 3
     assert [variable for variable, _ in inner.written] == [v]
     # A tensor of the body has no meaning outside of it.
@@ -160,9 +164,10 @@ def test_state_is_restored_after_errors() -> None:
 
 
 def test_replay_inlines_a_symbolic_graph() -> None:
-    f = jf.function(lambda x: jf.sum(x * 2.0 + 1.0, axis=1), input_signature=[
-        jf.TensorSpec([None, 3])
-    ])
+    f = jf.function(
+        lambda x: jf.sum(x * 2.0 + 1.0, axis=1),
+        input_signature=[jf.TensorSpec([None, 3])],
+    )
     graph = f.trace(jf.TensorSpec([None, 3])).graph
     x = jf.asarray(np.ones((4, 3), np.float32))
     (y,) = replay(graph, [x], apply, {"B": 4})

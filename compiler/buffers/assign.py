@@ -67,9 +67,21 @@ def assign(
         for body in item.bodies
     }
     storages = [s for s in schedule.storages if _in_arena(s, direct)]
-    storages.sort(key=lambda s: s.birth)
-    slots, top = _Assigner(bindings, chunks, bodies).run(storages)
+    births = _births(storages, direct)
+    storages.sort(key=births.__getitem__)
+    slots, top = _Assigner(bindings, chunks, bodies, births).run(storages)
     return Assignment(slots, top, bodies)
+
+
+def _births(
+    storages: Sequence[Storage], direct: Mapping[Storage, Storage]
+) -> dict[Storage, int]:
+    """First items; a sum that is written directly lives from its kernel on."""
+    births = {s: s.birth for s in storages}
+    for partial, target in direct.items():
+        if target in births:
+            births[target] = min(births[target], partial.birth)
+    return births
 
 
 def _in_arena(storage: Storage, direct: Mapping[Storage, Storage]) -> bool:
@@ -87,10 +99,12 @@ class _Assigner:
         bindings: Mapping[str, int],
         chunks: Mapping[Item, int],
         bodies: Mapping[int, Assignment],
+        births: Mapping[Storage, int],
     ) -> None:
         self.bindings = bindings
         self.chunks = chunks
         self.bodies = bodies
+        self.births = births
         self.gaps: list[tuple[int, int]] = []  # (offset, size), by offset
         self.top = 0
         self.slots: dict[Storage, Slot] = {}
@@ -99,7 +113,7 @@ class _Assigner:
 
     def run(self, storages: Sequence[Storage]) -> tuple[dict[Storage, Slot], int]:
         for serial, storage in enumerate(storages):
-            self._expire(storage.birth)
+            self._expire(self.births[storage])
             self.slots[storage] = self._place(storage)
             bisect.insort(self.alive, (storage.death, serial, storage))
         return self.slots, self.top
@@ -114,17 +128,16 @@ class _Assigner:
 
     def _place(self, storage: Storage) -> Slot:
         nbytes = self._size(storage)
+        birth = self.births[storage]
         for operand in storage.follows:
             slot = self.slots.get(operand)
             fits = slot is not None and slot.nbytes == nbytes
-            if fits and operand.death == storage.birth and operand not in self.taken:
+            if fits and operand.death == birth and operand not in self.taken:
                 assert slot is not None
                 self.taken.add(operand)
-                return Slot(
-                    storage, slot.offset, nbytes, storage.birth, storage.death, operand
-                )
+                return Slot(storage, slot.offset, nbytes, birth, storage.death, operand)
         offset = self._allocate(nbytes)
-        return Slot(storage, offset, nbytes, storage.birth, storage.death)
+        return Slot(storage, offset, nbytes, birth, storage.death)
 
     def _expire(self, now: int) -> None:
         """Free the memory of storages that died before item `now`."""

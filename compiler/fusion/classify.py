@@ -14,7 +14,9 @@ from compiler.ir.op import Kind
 # whoever reads them.
 VIEWS = frozenset(["broadcast_in_dim", "reshape", "transpose", "slice", "reverse"])
 # Index-dependent computations that a kernel can contain.
-COMPUTED_INDEXING = frozenset(["pad", "concatenate", "rng_bits"])
+COMPUTED_INDEXING = frozenset(
+    ["pad", "concatenate", "rng_bits", "gather", "dynamic_slice"]
+)
 REDUCTIONS = frozenset(
     f"reduce_{name}" for name in ("sum", "prod", "max", "min", "and", "or")
 )

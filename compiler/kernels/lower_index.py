@@ -60,10 +60,13 @@ class Opaque:
 
 
 def position_of(index: Any) -> Expr:
-    """The i64 expression of an index: affine, opaque, a dimension or an int."""
+    """The i64 expression of an index: affine, opaque, a dimension or an int.
+
+    Sizes become parameters, so that the program serves other sizes too.
+    """
     if isinstance(index, Opaque):
         return index.expr
-    if isinstance(index, int):
+    if isinstance(index, int) and -1 <= index <= 1:
         return K.const(index, I64)
     return index_leaf(index if isinstance(index, Affine) else Affine({}, index))
 
@@ -123,6 +126,16 @@ class IndexContext(ScalarBuilder):
         """The index limited to ``[low, high]``."""
         raised = self.binary("maximum", position_of(index), position_of(low))
         return Opaque(self.binary("minimum", raised, position_of(high)))
+
+    def read_index(self, operand: int, index: Sequence[Any]) -> Opaque:
+        """An element of an integer operand, as an index."""
+        return Opaque(self.convert(self.read(operand, index), I64))
+
+    def within(self, index: Any, extent: Any) -> Expr:
+        """True where ``0 <= index < extent``."""
+        position = position_of(index)
+        low = self.binary("ge", position, self.const(0, I64))
+        return self.binary("and", low, self.binary("lt", position, position_of(extent)))
 
     def where(self, condition: Expr, a: Expr, b: Expr) -> Expr:
         """`a` where the condition holds, else `b`; both are computed."""

@@ -11,7 +11,6 @@ import numpy as np
 from compiler.ir.op import Kind, op
 from compiler.ir.types import TensorType
 from compiler.ops.common import (
-    Axis,
     fail,
     require_kind,
     shift_axes,
@@ -140,7 +139,7 @@ class DotGeneral:
         return sum_tangents(b, [b.dot_general(*pair, **attrs) for pair in kept])
 
     def batch(
-        b: Any, xs: Any, dims: Sequence[Axis], *, contract: Pair, batch: Pair
+        b: Any, xs: Any, dims: Sequence[Any], *, contract: Pair, batch: Pair
     ) -> Any:
         sides = []
         for side, dim in enumerate(dims):

@@ -19,11 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from compiler.ir.dims import Dim, Shape
+from compiler.ir.dims import Dim, Shape, exact_div
 from compiler.ir.op import Kind, Op, define
 from compiler.ir.types import TensorType
 from compiler.ops.common import (
-    Axis,
     align_batch,
     batch_size,
     fail,
@@ -41,7 +40,8 @@ _DOC = """
 C1: the window attributes have one entry per spatial dimension.
 C2: window, strides and dilation are positive; a symbolic span fits its stride.
 C3: both operands are numeric of one dtype, with equal ranks of at least 2.
-C4: input channels are `groups` times the filter's, and `groups` divides the outputs.
+C4: filter sizes are numbers, input channels are `groups` times the filter's, and
+    `groups` divides the outputs.
 C5: the operands and results fit ``x[n, s, c]``, ``w[k, c / groups, o]``,
     ``y[n, p, o]``."""
 
@@ -53,10 +53,13 @@ def _output_type(
     require_kind(name, "C3", x, "iufc")
     if x.dtype is not w.dtype or x.rank != w.rank or x.rank < 2:
         fail(name, "C3", f"input {x} and filter {w}")
-    channels, out = w.shape[-2:]
+    if not w.is_static:
+        fail(name, "C4", f"filter sizes must be numbers, given {w}")
+    filter_shape: Any = w.shape
+    channels, out = filter_shape[-2:]
     if groups < 1 or channels * groups != x.shape[-1] or out % groups:
         fail(name, "C4", f"input {x} and filter {w} in {groups} groups")
-    spatial = window_shape(name, x.shape[1:-1], w.shape[:-2], **attrs)
+    spatial = window_shape(name, x.shape[1:-1], filter_shape[:-2], **attrs)
     return x.with_shape((x.shape[0], *spatial, out))
 
 
@@ -89,7 +92,7 @@ def _infer_filter(
 # ------------------------------------------------------------------- evaluation
 
 
-def _taps(out: Shape, window: Shape, strides: Ints, dilation: Ints) -> Iterator[Any]:
+def _taps(out: Ints, window: Ints, strides: Ints, dilation: Ints) -> Iterator[Any]:
     """For every filter element: its index and the part of the input that it meets."""
     spatial = out[1:-1]
     places = offsets(spatial, tuple(window), strides, dilation)
@@ -234,7 +237,7 @@ def _merge(b: Any, x: Any, dim: int, into: int) -> Any:
 
 def _split(b: Any, x: Any, axis: int, size: Dim) -> Any:
     shape = _shape_of(b, x)
-    rest = 0 if size == 0 else shape[axis] // size
+    rest = exact_div(shape[axis], size) or 0
     return b.reshape(x, shape=(*shape[:axis], size, rest, *shape[axis + 1 :]))
 
 
@@ -254,7 +257,7 @@ def _batch_rule(
     """
 
     def batch(
-        b: Any, xs: Any, dims: Sequence[Axis], *, groups: int, **attrs: Any
+        b: Any, xs: Any, dims: Sequence[Any], *, groups: int, **attrs: Any
     ) -> Any:
         apply = getattr(b, name)
         size = batch_size(b, xs, dims)

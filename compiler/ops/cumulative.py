@@ -11,7 +11,7 @@ from compiler.errors import TypeInferenceError
 from compiler.ir import op as op_table
 from compiler.ir.op import Kind, Op, define
 from compiler.ir.types import TensorType
-from compiler.ops.common import Axis, is_half, require_axes, require_kind
+from compiler.ops.common import is_half, require_axes, require_kind
 from compiler.ops.reductions import Reducer, highest, lowest
 
 Ints = tuple[int, ...]
@@ -78,7 +78,7 @@ class _Network:
     def vjp(
         self, b: Any, g: Any, y: Any, x: Any, *, axis: int, reverse: bool
     ) -> tuple[Any]:
-        rule = op_table.get(self.combine).vjp
+        rule: Any = op_table.get(self.combine).vjp
         for distance, z, other, result in self.levels(b, x, axis, reverse)[::-1]:
             dz, dother = rule(b, g, result, z, other)
             g = b.add(dz, _shift(b, dother, axis, -distance, 0))
@@ -88,7 +88,7 @@ class _Network:
         tangent = ts[0]
         if tangent is None:
             return None
-        rule = op_table.get(self.combine).jvp
+        rule: Any = op_table.get(self.combine).jvp
         for distance, z, other, result in self.levels(b, x, axis, reverse):
             moved = _shift(b, tangent, axis, distance, 0)
             tangent = rule(b, (tangent, moved), result, z, other)
@@ -118,9 +118,7 @@ def cumulative(
         require_axes(name, "C2", (axis,), x.rank)
         return x
 
-    def batch(
-        b: Any, xs: Any, dims: Sequence[Axis], *, axis: int, reverse: bool
-    ) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], *, axis: int, reverse: bool) -> Any:
         moved = axis + (axis >= dims[0])
         return getattr(b, name)(xs[0], axis=moved, reverse=reverse), dims[0]
 

@@ -42,7 +42,7 @@ def binary(
     kinds: str,
     evaluate: Callable[..., Any],
     emit: Callable[..., Any],
-    linear: tuple[Linear, Linear] | None = None,
+    linear: tuple[Linear, Linear] | tuple[()] = (),
 ) -> Op:
     """Define one op; `linear` holds the partial derivatives, if it has any."""
 
@@ -61,7 +61,7 @@ def binary(
         name,
         kind=Kind.ELEMENTWISE,
         doc=f"{doc}\n\nC1: the dtype is of kind {kinds}. C2: the operand types agree.",
-        differentiable=linear is not None,
+        differentiable=bool(linear),
         infer=infer,
         evaluate=evaluate,
         vjp=vjp if linear else None,

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from compiler.ir.dims import Dim, Shape
+from compiler.ir.dims import Shape
 from compiler.ir.op import Kind, op
 from compiler.ir.types import TensorType
 from compiler.ops.common import (
-    Axis,
     complex_dtype,
     fail,
     move_axis,
@@ -29,7 +28,7 @@ _TRANSFORMS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _half(length: Dim) -> Dim:
+def _half(length: int) -> int:
     """Number of the frequencies of a real signal that are kept."""
     return length // 2 + 1
 
@@ -114,7 +113,7 @@ class Fft:
     def jvp(b: Any, ts: Any, y: Any, x: Any, **attrs: Any) -> Any:
         return None if ts[0] is None else b.fft(ts[0], **attrs)
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], **attrs: Any) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], **attrs: Any) -> Any:
         return b.fft(move_axis(b, xs[0], dims[0], 0), **attrs), 0
 
     emit = None

@@ -23,7 +23,6 @@ from compiler.ir.dims import Shape
 from compiler.ir.op import Kind, op
 from compiler.ir.types import TensorType
 from compiler.ops.common import (
-    Axis,
     align_batch,
     fail,
     is_half,
@@ -134,7 +133,7 @@ class Gather:
         return None if ts[0] is None else b.gather(ts[0], indices, **attrs)
 
     def batch(
-        b: Any, xs: Any, dims_: Sequence[Axis], *, dims: Ints, batch: int, mode: str
+        b: Any, xs: Any, dims_: Sequence[Any], *, dims: Ints, batch: int, mode: str
     ) -> Any:
         x, indices = xs
         if dims_[1] is None:  # the batch is one more dimension that is not indexed
@@ -149,7 +148,26 @@ class Gather:
         moved = shift_axes(dims, 0)
         return b.gather(x, indices, dims=moved, batch=batch + 1, mode=mode), 0
 
-    emit = None
+    def emit(
+        k: Any, index: Any, types: Any, out: Any, *, dims: Ints, batch: int, mode: str
+    ) -> Any:
+        x, indices = types
+        lead = indices.rank - 1
+        rest = iter(index[lead:])
+        at = [k.read_index(1, (*index[:lead], j)) for j in range(len(dims))]
+        sizes = [x.shape[d] for d in dims]
+        inside = [k.within(i, n) for i, n in zip(at, sizes, strict=True)]
+        safe = [k.clamp_index(i, 0, n - 1) for i, n in zip(at, sizes, strict=True)]
+        place = dict(zip(dims, safe, strict=True))
+        where = [
+            index[d] if d < batch else place[d] if d in place else next(rest)
+            for d in range(x.rank)
+        ]
+        value = k.read(0, where)
+        if mode == "fill":
+            for condition in inside:
+                value = k.where(condition, value, k.const(0, x.dtype))
+        return value
 
 
 _UFUNC = {"add": np.add, "mul": np.multiply, "min": np.minimum, "max": np.maximum}
@@ -291,7 +309,7 @@ class Scatter:
         return sum_tangents(b, [first, second])
 
     def batch(
-        b: Any, xs: Any, dims_: Sequence[Axis], *, dims: Ints, batch: int, **attrs: Any
+        b: Any, xs: Any, dims_: Sequence[Any], *, dims: Ints, batch: int, **attrs: Any
     ) -> Any:
         aligned = align_batch(b, xs, dims_)
         moved = shift_axes(dims, 0)

@@ -22,7 +22,6 @@ from compiler.ir.index_map import ZERO
 from compiler.ir.op import Kind, op
 from compiler.ir.types import TensorType
 from compiler.ops.common import (
-    Axis,
     align_batch,
     fail,
     move_axis,
@@ -101,7 +100,7 @@ class BroadcastInDim:
     jvp = _apply_jvp("broadcast_in_dim")
 
     def batch(
-        b: Any, xs: Any, dims_: Sequence[Axis], *, dims: Ints, shape: Shape
+        b: Any, xs: Any, dims_: Sequence[Any], *, dims: Ints, shape: Shape
     ) -> Any:
         x = move_axis(b, xs[0], dims_[0], 0)
         size = b.type_of(x).shape[0]
@@ -136,7 +135,7 @@ class Reshape:
 
     jvp = _apply_jvp("reshape")
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], *, shape: Shape) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], *, shape: Shape) -> Any:
         x = move_axis(b, xs[0], dims[0], 0)
         return b.reshape(x, shape=(b.type_of(x).shape[0], *shape)), 0
 
@@ -165,7 +164,7 @@ class Transpose:
 
     jvp = _apply_jvp("transpose")
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], *, permutation: Ints) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], *, permutation: Ints) -> Any:
         order = (dims[0], *shift_axes(permutation, dims[0]))
         return b.transpose(xs[0], permutation=order), 0
 
@@ -194,7 +193,7 @@ class Reverse:
 
     jvp = _apply_jvp("reverse")
 
-    def batch(b: Any, xs: Any, dims_: Sequence[Axis], *, dims: Ints) -> Any:
+    def batch(b: Any, xs: Any, dims_: Sequence[Any], *, dims: Ints) -> Any:
         return b.reverse(xs[0], dims=shift_axes(dims, dims_[0])), dims_[0]
 
     def emit(k: Any, index: Any, in_types: Any, out_type: Any, *, dims: Ints) -> Any:
@@ -255,7 +254,7 @@ class Concatenate:
         parts = [or_zeros(b, g, x) for g, x in zip(ts, xs, strict=True)]
         return b.concatenate(*parts, dimension=dimension)
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], *, dimension: int) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], *, dimension: int) -> Any:
         aligned = align_batch(b, xs, dims)
         return b.concatenate(*aligned, dimension=dimension + 1), 0
 
@@ -298,7 +297,7 @@ class GetDimensionSize:
     vjp = None
     jvp = None
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], *, dim: int) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], *, dim: int) -> Any:
         return b.get_dimension_size(xs[0], dim=dim + (dim >= dims[0])), None
 
     def emit(k: Any, index: Any, in_types: Any, out_type: Any, *, dim: int) -> Any:

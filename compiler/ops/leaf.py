@@ -68,10 +68,11 @@ class Iota:
         return type
 
     def evaluate(*, dim: int, type: TensorType) -> np.ndarray:
-        ramp = np.arange(type.shape[dim], dtype=np.int64).astype(type.dtype.np)
+        sizes: Any = type.shape  # numbers by now
         shape = [1] * type.rank
-        shape[dim] = type.shape[dim]
-        return np.ascontiguousarray(np.broadcast_to(ramp.reshape(shape), type.shape))
+        shape[dim] = sizes[dim]
+        ramp = np.arange(sizes[dim], dtype=np.int64).astype(type.dtype.np)
+        return np.ascontiguousarray(np.broadcast_to(ramp.reshape(shape), sizes))
 
     vjp = None
     jvp = None

@@ -11,7 +11,7 @@ from compiler.ir import types as t
 from compiler.ir.op import Kind, op
 from compiler.ir.types import TensorType
 from compiler.ops import matrix_rules as m
-from compiler.ops.common import Axis, align_batch, fail, sum_tangents
+from compiler.ops.common import align_batch, fail, sum_tangents
 
 
 def require_matrices(
@@ -28,7 +28,7 @@ def require_matrices(
 def batch_of_stacks(name: str, results: int = 1) -> Callable[..., Any]:
     """The batch rule of an op on stacks of matrices: one more leading dimension."""
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], **attrs: Any) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], **attrs: Any) -> Any:
         result = getattr(b, name)(*align_batch(b, xs, dims), **attrs)
         return result, (0 if results == 1 else (0,) * results)
 

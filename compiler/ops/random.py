@@ -17,7 +17,7 @@ from compiler.ir.dims import Shape
 from compiler.ir.index_map import ZERO, Affine
 from compiler.ir.op import Kind, op
 from compiler.ir.types import TensorType
-from compiler.ops.common import Axis, fail
+from compiler.ops.common import fail
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 _PARITY = 0x1BD11BDA
@@ -102,7 +102,7 @@ class RngBits:
     vjp = None
     jvp = None
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], *, shape: Shape, bits: int) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], *, shape: Shape, bits: int) -> Any:
         return _batched_bits(b, xs[0], dims[0], shape, bits), 0
 
     def emit(

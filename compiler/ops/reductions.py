@@ -15,7 +15,6 @@ from compiler.ir import types as t
 from compiler.ir.op import Kind, Op, define, op
 from compiler.ir.types import DType, TensorType
 from compiler.ops.common import (
-    Axis,
     fail,
     is_half,
     require_axes,
@@ -51,7 +50,7 @@ def _evaluator(ufunc: np.ufunc, identity: Callable[[DType], Any]) -> Callable[..
     def evaluate(x: np.ndarray, *, axes: Ints) -> np.ndarray:
         wide = np.dtype(np.float32) if is_half(x.dtype) else x.dtype
         source = x if wide is x.dtype else x.astype(wide)
-        extra = {}
+        extra: dict[str, Any] = {}
         if x.size == 0:  # the extrema of NumPy have no identity of their own
             extra["initial"] = wide.type(identity(t.dtype_of(x.dtype)))
         # dtype: NumPy would widen small integers
@@ -79,7 +78,7 @@ def reduction(
             fail(name, "C2", f"axes {axes} are not sorted")
         return x.with_shape(tuple(d for i, d in enumerate(x.shape) if i not in axes))
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], *, axes: Ints) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], *, axes: Ints) -> Any:
         dim = dims[0]
         result = getattr(b, name)(xs[0], axes=shift_axes(axes, dim))
         return result, dim - sum(a < dim for a in shift_axes(axes, dim))
@@ -264,7 +263,7 @@ class ArgReduce:
     jvp = None
 
     def batch(
-        b: Any, xs: Any, dims: Sequence[Axis], *, axis: int, dtype: Any, kind: str
+        b: Any, xs: Any, dims: Sequence[Any], *, axis: int, dtype: Any, kind: str
     ) -> Any:
         dim = dims[0]
         moved = axis + (axis >= dim)

@@ -91,7 +91,7 @@ class Slice:
     def batch(
         b: Any,
         xs: Any,
-        dims: Sequence[Axis],
+        dims: Sequence[Any],
         *,
         start: Shape,
         limit: Shape,
@@ -202,7 +202,7 @@ class Pad:
         grown_low = [max(n, 0) for n in low]
         grown_high = [max(n, 0) for n in high]
         parts = list(zip(x.shape, grown_low, grown_high, interior, strict=True))
-        shape = [lo + _dilated(n, inner) + hi for n, lo, hi, inner in parts]
+        shape: Any = [lo + _dilated(n, inner) + hi for n, lo, hi, inner in parts]
         out = np.full(shape, value, x.dtype)
         place = [slice(lo, lo + _dilated(n, i), i + 1) for n, lo, _, i in parts]
         out[tuple(place)] = x
@@ -233,7 +233,7 @@ class Pad:
     def batch(
         b: Any,
         xs: Any,
-        dims: Sequence[Axis],
+        dims: Sequence[Any],
         *,
         low: Shape,
         high: Shape,
@@ -314,7 +314,7 @@ class DynamicSlice:
             return None
         return b.dynamic_slice(ts[0], *starts, sizes=sizes)
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], *, sizes: Shape) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], *, sizes: Shape) -> Any:
         if all(d is None for d in dims[1:]):
             return _slice_batched(b, xs, dims[0], sizes), dims[0]
         indices, attrs, x = _window_places(b, xs[0], dims[0], xs[1:], dims[1:], sizes)
@@ -331,7 +331,7 @@ def _slice_batched(b: Any, xs: Any, dim: int, sizes: Shape) -> Any:
 
 
 def _window_places(
-    b: Any, x: Any, dim: Axis, starts: Any, dims: Sequence[Axis], sizes: Shape
+    b: Any, x: Any, dim: Axis, starts: Any, dims: Sequence[Any], sizes: Shape
 ) -> tuple[Any, dict[str, Any], Any]:
     """Index vectors of windows at batched starts, and gather's attributes."""
     batch = batch_size(b, (x, *starts), (dim, *dims))
@@ -386,7 +386,7 @@ class DynamicUpdateSlice:
         parts = or_zeros(b, ts[0], x), or_zeros(b, ts[1], update)
         return b.dynamic_update_slice(*parts, *starts)
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis]) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any]) -> Any:
         size = batch_size(b, xs, dims)
         update = with_batch_at(b, xs[1], dims[1], 0, size)
         if all(d is None for d in dims[2:]):

@@ -11,7 +11,6 @@ from compiler.ir import types as t
 from compiler.ir.op import Kind, op
 from compiler.ir.types import TensorType
 from compiler.ops.common import (
-    Axis,
     align_batch,
     fail,
     is_half,
@@ -116,7 +115,7 @@ class Sort:
         return moved if len(xs) > 1 else moved[0]
 
     def batch(
-        b: Any, xs: Any, dims: Sequence[Axis], *, axis: int, descending: bool
+        b: Any, xs: Any, dims: Sequence[Any], *, axis: int, descending: bool
     ) -> Any:
         aligned = align_batch(b, xs, dims)
         result = b.sort(*aligned, axis=axis + 1, descending=descending)
@@ -157,7 +156,7 @@ class TopK:
             return None
         return _take_rows(b, ts[0], y[1]), None
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], *, k: int) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], *, k: int) -> Any:
         (x,) = align_batch(b, xs, dims)
         return b.top_k(x, k=k), (0, 0)
 

@@ -50,7 +50,8 @@ def _eigh_failed(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _eigh(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not np.isfinite(x).all():
         raise np.linalg.LinAlgError
-    return tuple(np.linalg.eigh(x))
+    w, v = np.linalg.eigh(x)
+    return w, v
 
 
 @op("eigh", kind=Kind.EXTERN)

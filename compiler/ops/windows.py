@@ -18,7 +18,6 @@ from compiler.ir.dims import Dim, exact_div
 from compiler.ir.op import Kind, op
 from compiler.ir.types import TensorType, dtype_of
 from compiler.ops.common import (
-    Axis,
     align_batch,
     fail,
     is_half,
@@ -104,7 +103,7 @@ def _evaluate_window(
     return result.astype(x.dtype, copy=False)
 
 
-def _out_shape(frame: np.ndarray, w: dict[str, Ints]) -> Ints:
+def _out_shape(frame: np.ndarray, w: dict[str, Ints]) -> Any:
     zeros = (0,) * frame.ndim
     return window_shape(
         "reduce_window",
@@ -215,7 +214,7 @@ class ReduceWindow:
             return b.reduce_window(ts[0], combine=combine, **w)
         return _pick(b, x, ts[0], combine, b.type_of(y).shape, w)
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], **attrs: Any) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], **attrs: Any) -> Any:
         (x,) = align_batch(b, xs, dims)
         return b.reduce_window(x, **_batch_attrs(attrs)), 0
 
@@ -285,7 +284,7 @@ class SelectAndScatter:
             return None if ts[0] is None else b.zeros_like(x)
         return b.select_and_scatter(x, ts[1], **attrs)
 
-    def batch(b: Any, xs: Any, dims: Sequence[Axis], **attrs: Any) -> Any:
+    def batch(b: Any, xs: Any, dims: Sequence[Any], **attrs: Any) -> Any:
         aligned = align_batch(b, xs, dims)
         return b.select_and_scatter(*aligned, **_batch_attrs(attrs)), 0
 

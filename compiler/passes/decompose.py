@@ -1,6 +1,6 @@
 """Ops written as cheaper ones that are at least as accurate as the op's own kernel.
 
-``power`` is the one that matters: with a small literal exponent it is a product, a root
+``power`` is the one that matters most: with a small literal exponent it is a product, a root
 or a reciprocal, and a general power costs fifty times as much. The library function may
 be wrong by 2 ulp; what stands here is wrong by less.
 """
@@ -10,9 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from compiler.ir.builder import BuilderOps
 from compiler.ir.node import Graph, Value
-from compiler.ir.types import f32
+from compiler.ir.types import TensorType, f32, u8
 from compiler.passes.context import PassContext
 from compiler.passes.pattern import EXACT, Match, Rule, X, apply_of, literal
 from compiler.passes.rewriter import apply_rules, rule_table
@@ -74,7 +76,31 @@ def _power(
     return Rule(name, pattern, replacement, doc, error)
 
 
+def _position_of_extremum(m: Match) -> Value | None:
+    """The smallest position whose element equals the extremum, or is NaN."""
+    b, (x,), axis = m.b, m.operands, m.attrs["axis"]
+    if x.dtype.kind == "c":
+        return None
+    if x.dtype.kind == "b":
+        x = b.convert(x, dtype=u8)
+    reduce = b.reduce_max if m.attrs["kind"] == "max" else b.reduce_min
+    extremum = b.keep_dims(reduce(x, axes=(axis,)), (axis,), x)
+    found = b.compare(x, extremum, direction="EQ")
+    if x.dtype.is_float:
+        found = getattr(b, "or")(found, b.compare(x, x, direction="NE"))
+    positions = b.iota(type=TensorType(m.attrs["dtype"], x.shape), dim=axis)
+    nowhere = b.full_like(np.iinfo(m.attrs["dtype"].np).max, positions)
+    return b.reduce_min(b.select(found, positions, nowhere), axes=(axis,))
+
+
 RULES: tuple[Rule, ...] = (
+    Rule(
+        "arg_reduce",
+        apply_of("arg_reduce"),
+        _position_of_extremum,
+        "arg_reduce(x) -> min(where(x == reduce(x) or isnan(x), position)): two "
+        "reductions that fuse with their neighbours",
+    ),
     _power("power_zero", 0, BuilderOps.ones_like, "x ** 0 -> 1", kinds="iuf"),
     _power("power_one", 1, lambda b, x: x, "x ** 1 -> x", kinds="iuf"),
     _power("power_two", 2, _square, "x ** 2 -> x * x", ONE_ROUNDING, "iuf"),
@@ -109,5 +135,5 @@ _TABLE = rule_table(RULES)
 
 
 def decompose(graph: Graph, ctx: PassContext) -> Graph:
-    """Replace powers with literal exponents; see the module."""
+    """Apply the rules; see the module."""
     return apply_rules(graph, "decompose", _TABLE, ctx)

@@ -101,7 +101,9 @@ class Layout:
         assert item.partial is not None
         assert item.of is not None
         same_dtype = item.partial.dtype is item.partial.value.dtype
-        return self.chunks[item.of] == 1 and same_dtype
+        # The kernel may still read what an updated input or a loop's carry holds.
+        fresh = item.bufs[1].place in ("arena", "output")
+        return self.chunks[item.of] == 1 and same_dtype and fresh
 
     def _lay_out(self, schedule: Schedule, found: Assignment, base: int) -> None:
         for storage, slot in found.slots.items():

@@ -207,9 +207,7 @@ def _specs(
     return (*specs, *[None] * (count - len(specs)))
 
 
-def prepare(
-    plan: Plan, leaves: Sequence[Any] | Mapping[int, Any], name: str
-) -> Call:
+def prepare(plan: Plan, leaves: Sequence[Any] | Mapping[int, Any], name: str) -> Call:
     """The call of `leaves` (by their index in the call) in canonical form.
 
     Raises:

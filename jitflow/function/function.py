@@ -18,6 +18,7 @@ from jitflow.errors import ArgumentError, VariableError
 from jitflow.function import policy
 from jitflow.function.arguments import Call, Plan, make_plan, prepare, signature_of
 from jitflow.function.backend import INTERPRETER, check_emitter
+from jitflow.function.cache import TraceCache
 from jitflow.function.concrete import ConcreteFunction
 from jitflow.function.differentiate import run_recorded
 from jitflow.function.guards import GuardSet
@@ -43,8 +44,6 @@ from jitflow.tracing.structure import Structure, flatten
 _RETRACE = ("ignore", "warn", "error")
 _PURITY = ("warn", "error", "off")
 _VERIFY = (None, "first", "always")
-# Look-up tables of sizes that share a symbolic trace start anew at this many entries.
-_MAX_KEYS = 4096
 
 
 class Function:
@@ -99,15 +98,8 @@ class Function:
         self._never_lifted: set[str] = set()
         self._static_shapes: set[Any] = set()
         self._plans: dict[Structure, Plan] = {}
-        self._records: list[TraceRecord] = []
-        self._clear_tables()
-
-    def _clear_tables(self) -> None:
-        # Values are lists that both tables share, so that a new or dead trace shows in
-        # both: `_fast` has flat positional calls, `_cache` all in canonical form.
-        self._fast: dict[tuple[Any, ...], list[ConcreteFunction]] = {}
-        self._cache: dict[tuple[Any, ...], list[ConcreteFunction]] = {}
-        self._symbolic: dict[tuple[Any, ...], list[ConcreteFunction]] = {}
+        self._cache = TraceCache(max_traces)
+        self._fast = self._cache.fast
 
     # ------------------------------------------------------------------------ calling
 
@@ -137,7 +129,7 @@ class Function:
         if settings.functions_eager or state.trace is not None:
             return self._bound()(*args, **kwargs)
         call = self._prepare(args, kwargs)
-        concrete = self._find(call)
+        concrete = self._cache.find(call)
         if concrete is None:
             concrete = self._trace(call).concrete
         else:
@@ -183,49 +175,16 @@ class Function:
         arrays_of_call = len(call.arrays) == len(args)
         if plain and arrays_of_call and self._options["verify"] is None:
             key = tuple(p for a in args for p in (a._data.shape, a._data.dtype))
-            self._fast[key] = self._cache[call.key]
-
-    # ------------------------------------------------------------------------ finding
-
-    def _find(self, call: Call) -> ConcreteFunction | None:
-        for concrete in self._cache.get(call.key, ()):
-            if concrete.guards.holds():
-                return concrete
-        shapes = [shape for shape, _, _ in call.types()]
-        for concrete in self._symbolic.get(call.skeleton, ()):
-            if concrete.matches(shapes) and concrete.guards.holds():
-                self._enter(call.key, concrete)
-                return concrete
-        return None
-
-    def _enter(self, key: tuple[Any, ...], concrete: ConcreteFunction) -> None:
-        if len(self._cache) > _MAX_KEYS:
-            self._fast.clear()
-            for known in [k for k in self._cache if k != key]:
-                if all(c.is_symbolic for c in self._cache[known]):
-                    del self._cache[known]
-        entries = self._cache.setdefault(key, [])
-        entries[:] = [concrete, *(c for c in entries if c is not concrete)]
-
-    def _evict(self, concrete: ConcreteFunction) -> None:
-        """Forget a trace that cannot be used any more."""
-        concrete.alive = False
-        for table in (self._fast, self._cache, self._symbolic):
-            for key, entries in list(table.items()):
-                if concrete in entries:
-                    entries[:] = [c for c in entries if c is not concrete]
-                if not entries:
-                    table.pop(key, None)
-        self._records = [r for r in self._records if r.concrete is not concrete]
+            self._fast[key] = self._cache.exact[call.key]
 
     # ------------------------------------------------------------------------ tracing
 
     def _trace(self, call: Call) -> TraceRecord:
         """Make a trace for a call that none fits."""
         with self._lock:
-            concrete = self._find(call)  # another thread may have been faster
+            concrete = self._cache.find(call)  # another thread may have been faster
             if concrete is not None:
-                return next(r for r in self._records if r.concrete is concrete)
+                return self._cache.record_of(concrete)
             try:
                 return self._trace_locked(call)
             except Exception as error:
@@ -283,7 +242,7 @@ class Function:
         from_specs = any(isinstance(leaf, TensorSpec) for leaf in call.leaves)
         if from_specs or call.skeleton in self._static_shapes:
             return exact
-        for record in reversed(self._records):
+        for record in reversed(self._cache.records):
             if record.skeleton == call.skeleton:
                 shapes = [shape for shape, _, _ in call.types()]
                 return generalise(record.concrete.pattern, shapes)
@@ -316,12 +275,12 @@ class Function:
         fix: str,
     ) -> TraceRecord:
         concrete = made.concrete
-        itself = weakref.ref(self)
+        cache = weakref.ref(self._cache)
 
         def dead() -> None:
-            owner = itself()
-            if owner is not None and concrete.alive:
-                owner._evict(concrete)
+            table = cache()
+            if table is not None and concrete.alive:
+                table.evict(concrete)
 
         concrete.guards = GuardSet(made.guards, dead)
         for value in call.objects():
@@ -340,32 +299,30 @@ class Function:
             side_effects=made.side_effects,
         )
         self._misses += 1
-        self._records.append(record)
-        self._enter(call.key, concrete)
-        if concrete.is_symbolic:
-            self._symbolic.setdefault(call.skeleton, []).insert(0, concrete)
-        self._make_room()
+        self._cache.add(record, call)
         policy.announce(record)
         return record
-
-    def _make_room(self) -> None:
-        limit = self._options["max_traces"]
-        if limit is not None and len(self._records) > limit:
-            least = min(self._records[:-1], key=lambda r: r.hits)
-            self._evict(least.concrete)
 
     # ------------------------------------------------------------------------ reasons
 
     def _closest_changes(self, call: Call) -> list[Difference]:
         """Differences from the closest trace; from the latest of equals."""
         leaves, paths = call.describe(), call.plan.paths
-        all_changes = [differences(r, paths, leaves) for r in reversed(self._records)]
-        return min(all_changes, key=lambda found: sum(c.weight for c in found), default=[])
+        all_changes = [
+            differences(r, paths, leaves) for r in reversed(self._cache.records)
+        ]
+        return min(
+            all_changes, key=lambda found: sum(c.weight for c in found), default=[]
+        )
 
     def _reason(self, call: Call, changes: Sequence[Difference]) -> tuple[str, str]:
-        if not self._records:
+        if not self._cache.records:
             return "first call", ""
-        broken = [g for c in self._cache.get(call.key, ())[:1] for g in c.guards.broken()]
+        broken = [
+            g
+            for c in self._cache.exact.get(call.key, ())[:1]
+            for g in c.guards.broken()
+        ]
         if broken:
             return "; ".join(g.explain() for g in broken), ""
         if not changes:
@@ -373,7 +330,7 @@ class Function:
         return "; ".join(map(str, changes)), fix_for(changes)
 
     def _check_policy(self, reason: str) -> None:
-        if not self._records:
+        if not self._cache.records:
             return
         message = f"{self.name} is traced again: {reason}"
         if policy.retracing_forbidden() or self._options["on_retrace"] == "error":
@@ -407,27 +364,28 @@ class Function:
     @property
     def traces(self) -> list[TraceRecord]:
         """The traces that are kept, oldest first."""
-        return list(self._records)
+        return list(self._cache.records)
 
     def why(self) -> str:
         """Every trace with its reason, its cost and what would have avoided it."""
-        return why(self.name, self._records, sum(r.hits for r in self._records))
+        return why(
+            self.name, self._cache.records, sum(r.hits for r in self._cache.records)
+        )
 
     def cache_info(self) -> CacheInfo:
         """Hits, misses (traces made), the limit and the number of traces kept."""
-        hits = sum(r.hits for r in self._records)
+        hits = sum(r.hits for r in self._cache.records)
         limit = self._options["max_traces"]
-        return CacheInfo(hits, self._misses, limit, len(self._records))
+        return CacheInfo(hits, self._misses, limit, len(self._cache.records))
 
     def cache_clear(self) -> None:
         """Forget all traces."""
         with self._lock:
-            self._clear_tables()
-            self._records = []
+            self._cache.clear()
 
     def signatures(self) -> list[tuple[tuple[str, str], ...]]:
         """``(path, description)`` of the arguments of every trace."""
-        return [r.signature for r in self._records]
+        return [r.signature for r in self._cache.records]
 
     def captures(self) -> str:
         """A table of what the latest trace takes from outside its arguments."""
@@ -448,12 +406,12 @@ class Function:
         return self._latest().ir(stage, fmt)
 
     def _latest(self) -> StageView:
-        if not self._records:
+        if not self._cache.records:
             raise ArgumentError(
                 f"{self.name} has not been traced yet",
                 fix=f"call it, or use {self.name}.trace(*args)",
             )
-        return StageView(self._records[-1].concrete, self.name)
+        return StageView(self._cache.records[-1].concrete, self.name)
 
     def trace(self, *args: Any, **kwargs: Any) -> Traced:
         """The trace for these arguments (tensors or `TensorSpec`s), not run."""
@@ -477,7 +435,7 @@ class Function:
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> ConcreteFunction:
         call = self._prepare(args, kwargs)
-        return self._find(call) or self._trace(call).concrete
+        return self._cache.find(call) or self._trace(call).concrete
 
     # ------------------------------------------------------------------------- methods
 
@@ -508,7 +466,7 @@ class Function:
         return table[key]
 
     def __repr__(self) -> str:
-        return f"<jf.function {self.name}: {len(self._records)} traces>"
+        return f"<jf.function {self.name}: {len(self._cache.records)} traces>"
 
 
 class InstanceFunction(Function):

@@ -233,7 +233,9 @@ class Explorer:
         first = value
         for i, attr in enumerate(chain.attrs):
             value = path.attribute(value, attr, i)
-        if isinstance(value, FunctionType | MethodType) or hasattr(value, "__wrapped__"):
+        if isinstance(value, FunctionType | MethodType) or hasattr(
+            value, "__wrapped__"
+        ):
             owner = first if len(chain.attrs) == 1 else MISSING
             self.visit_function(value, owner)
         if chain.stores and (chain.attrs or chain.root != chain.stores):

@@ -1,8 +1,8 @@
 """`TracedScalar`: a Python number that a compiled function takes at run time.
 
-It behaves as the number would: combined with other Python numbers it stays one (computed
-in float64 or int64, as Python does), and combined with a tensor it is weak, so it never
-changes the tensor's dtype. Where Python needs the value itself (``if``, ``range``,
+It behaves as the number would: combined with other Python numbers it stays one
+(computed in float64 or int64, as Python does), and combined with a tensor it is weak, so
+it never changes the tensor's dtype. Where Python needs the value itself (``if``, ``range``,
 ``math.sqrt``) it raises, and the function falls back to one trace per value.
 """
 

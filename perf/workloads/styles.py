@@ -72,7 +72,7 @@ def compiled_variants(
     return (
         Variant("jitflow", "jitflow", jitflow(in_jitflow)),
         Variant("jax", "jax", jax(in_jax)),
-        Variant("torch", "torch", torch(in_torch, compiled=False)),
+        Variant("torch", "torch", torch(in_torch, compiled=False), compiles=False),
         Variant("torch.compile", "torch", torch(in_torch, compiled=True)),
         Variant(
             "tf.function", "tensorflow", tensorflow(in_tensorflow, jit_compile=False)

@@ -135,6 +135,8 @@ class VarianceScaling(RandomInitializer):
         mode: ``"fan_in"`` (inputs), ``"fan_out"`` (outputs) or ``"fan_avg"``.
         distribution: ``"truncated_normal"``, ``"untruncated_normal"`` or ``"uniform"``.
         seed: see `RandomInitializer`.
+        input_axes: dimensions that count as inputs; see `compute_fans`.
+        output_axes: dimensions that count as outputs.
 
     Raises:
         ArgumentError: for values out of these.
@@ -146,6 +148,8 @@ class VarianceScaling(RandomInitializer):
         mode: str = "fan_in",
         distribution: str = "truncated_normal",
         seed: Any = None,
+        input_axes: Any = None,
+        output_axes: Any = None,
     ) -> None:
         if scale <= 0.0:
             raise ArgumentError(f"scale: a positive number is needed, given {scale}")
@@ -157,6 +161,8 @@ class VarianceScaling(RandomInitializer):
                 f"distribution: {distribution!r} is not one of {_DISTRIBUTIONS}"
             )
         self.scale = scale
+        self.input_axes = input_axes
+        self.output_axes = output_axes
         self.mode = mode
         self.distribution = "truncated_normal" if name == "normal" else name
         super().__init__(seed)
@@ -164,7 +170,7 @@ class VarianceScaling(RandomInitializer):
     def __call__(self, shape: Any, dtype: Any = None) -> jf.Tensor:
         """See `Initializer`."""
         shape, dtype = tuple(shape), standardize_dtype(dtype)
-        fans = compute_fans(shape)
+        fans = compute_fans(shape, self.input_axes, self.output_axes)
         units = {"fan_in": fans[0], "fan_out": fans[1], "fan_avg": sum(fans) / 2}
         variance = self.scale / max(1.0, units[self.mode])
         if self.distribution == "uniform":
@@ -183,20 +189,25 @@ class VarianceScaling(RandomInitializer):
             "scale": self.scale,
             "mode": self.mode,
             "distribution": self.distribution,
+            "input_axes": self.input_axes,
+            "output_axes": self.output_axes,
         }
 
 
 class _NamedScaling(VarianceScaling):
-    """A variance scaling of a name of its own, whose only argument is the seed."""
+    """A variance scaling with a name of its own."""
 
     _arguments: tuple[float, str, str]
 
-    def __init__(self, seed: Any = None) -> None:
-        super().__init__(*self._arguments, seed=seed)
+    def __init__(
+        self, seed: Any = None, input_axes: Any = None, output_axes: Any = None
+    ) -> None:
+        super().__init__(*self._arguments, seed, input_axes, output_axes)
 
     def get_config(self) -> dict[str, Any]:
         """See `Initializer`."""
-        return RandomInitializer.get_config(self)
+        config = super().get_config()
+        return {k: config[k] for k in ("seed", "input_axes", "output_axes")}
 
 
 @keras_export("keras.initializers.GlorotUniform", "keras.initializers.glorot_uniform")
@@ -283,11 +294,17 @@ class Orthogonal(RandomInitializer):
         return {**super().get_config(), "gain": self.gain}
 
 
-def compute_fans(shape: tuple[int, ...]) -> tuple[int, int]:
+def compute_fans(
+    shape: tuple[int, ...], input_axes: Any = None, output_axes: Any = None
+) -> tuple[int, int]:
     """Numbers of input and output units of a weight: ``(fan_in, fan_out)``.
 
-    A kernel of a convolution has its channels in the last two dimensions.
+    A kernel of a convolution has its channels in the last two dimensions; the axes of
+    other kernels can be given.
     """
+    if input_axes is not None and output_axes is not None:
+        fan_in = math.prod(shape[a] for a in input_axes)
+        return fan_in, math.prod(shape[a] for a in output_axes)
     if len(shape) < 2:
         size = shape[0] if shape else 1
         return size, size

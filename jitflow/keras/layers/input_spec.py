@@ -119,7 +119,7 @@ def check_inputs(spec: Any, inputs: Any, layer: Any) -> None:
 
 def _aligned(spec: Any, inputs: Any) -> tuple[list[Any], list[Any]]:
     """Specs and tensors in one order; dicts are matched by name."""
-    specs = [s for s in flatten(spec)[0]]
+    specs = flatten(spec)[0]
     if isinstance(inputs, dict) and all(s is not None and s.name for s in specs):
         return specs, [inputs.get(s.name) for s in specs]
     return specs, flatten(inputs)[0]

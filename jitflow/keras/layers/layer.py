@@ -1,7 +1,7 @@
 """`Layer`: variables, sublayers and a computation, under one name.
 
-`__call__` is the path that eager calls and traces take, so it does no more than it must:
-cast the input, build once, find `training` and masks, and run `call` in a name scope.
+`__call__` is the path that eager calls and traces take, so it does no more than it
+must: cast the input, build once, find `training` and masks, run `call` in a name scope.
 """
 
 from __future__ import annotations
@@ -243,7 +243,7 @@ class Layer(LayerState, Operation):
         sizes = () if shape is None else tuple(shape)
         if any(not hasattr(d, "__index__") for d in sizes):
             raise ShapeError(
-                f"{type(self).__name__} {self.name!r}: the size of {name or 'a weight'} "
+                f"{type(self).__name__} {self.name!r}: the size of {name or 'weight'} "
                 f"{sizes} depends on an open dimension of the input",
                 fix="give the input a known size there, as in keras.Input((28, 28, 1))",
             )

@@ -1,4 +1,4 @@
-"""The state of a layer: variables, sublayers, losses, weights, and their bookkeeping."""
+"""The state of a layer: variables, sublayers, losses and weights."""
 
 from __future__ import annotations
 
@@ -288,8 +288,10 @@ class LayerState:
 
 # Attributes of the framework that hold symbolic tensors or plain values only.
 _BOOKKEEPING = frozenset(
-    "_inbound_nodes _build_shapes _losses _own_variables _tracked _trainable_ids "
-    "_init_arguments input_spec _input_shape_argument".split()
+    (
+        *("_inbound_nodes", "_build_shapes", "_init_arguments", "_losses", "input_spec"),
+        *("_input_shape_argument", "_own_variables", "_tracked", "_trainable_ids"),
+    )
 )
 
 

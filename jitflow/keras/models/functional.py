@@ -64,6 +64,13 @@ class Functional(Model):
             steps.append(_Step(node, slots))
         self._output_slots = [slots[id(t)] for t in self._output_leaves]
         self._slot_count = len(slots)
+        # A list of one output counts as that output, as in Keras.
+        kind = self._output_structure.kind
+        self._single_output = len(self._output_slots) == 1 and kind in (
+            None,
+            list,
+            tuple,
+        )
         return steps
 
     def _set_input_spec(self) -> None:
@@ -150,12 +157,13 @@ class Functional(Model):
                 set_keras_mask(x, m)
         for step in self._steps:
             step.run(values)
-        return unflatten(
-            self._output_structure, [values[i] for i in self._output_slots]
-        )
+        results = [values[i] for i in self._output_slots]
+        if self._single_output:
+            return results[0]
+        return unflatten(self._output_structure, results)
 
     def _standardize(self, inputs: Any) -> list[Any]:
-        """The inputs flat, by name where they are a dict, of the right rank and type."""
+        """The inputs flat, by name from a dict, of the right rank and type."""
         leaves = [inputs]
         if type(inputs) not in _LEAVES:
             leaves = self._by_name(inputs)

@@ -175,5 +175,3 @@ class _Finder:
         if isinstance(value, Mapping):
             return {k: self.structure(v) for k, v in value.items()}
         return type(value)(self.structure(v) for v in value)
-
-

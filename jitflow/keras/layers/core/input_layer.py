@@ -53,7 +53,9 @@ class InputLayer(Layer):
         self.optional = optional
         self._dtype = standardize_dtype(dtype)
         self.built = True
-        output = input_tensor or KerasTensor(self.batch_shape, self._dtype, name=self.name)
+        output = input_tensor or KerasTensor(
+            self.batch_shape, self._dtype, name=self.name
+        )
         Node(self, (), {}, output)
 
     @property
@@ -85,7 +87,9 @@ def _batch_shape(shape: Any, batch_size: int | None, batch_shape: Any) -> Any:
             "shape: needed for an input", fix="as in keras.Input(shape=(784,))"
         )
     if isinstance(shape, int):
-        raise ArgumentError(f"shape: a tuple is needed, given {shape}", fix=f"({shape},)")
+        raise ArgumentError(
+            f"shape: a tuple is needed, given {shape}", fix=f"({shape},)"
+        )
     return (batch_size, *shape)
 
 
@@ -114,5 +118,3 @@ def Input(
         name=name,
     )
     return layer.output
-
-
