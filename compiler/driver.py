@@ -131,7 +131,7 @@ def programs_of(plan: Schedule) -> dict[Item, LoopProgram]:
         if item.partial is not None:
             partial = item.partial
             reducer = partial.value.node.op.emit
-            identity = reducer.identity(partial.dtype)  # type: ignore[union-attr]
+            identity = reducer.identity(partial.dtype)
             found[item] = combine_program(
                 partial.combine, identity, partial.dtype, partial.value.dtype
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Protocol
 
 from compiler.buffers.report import buffer_report
@@ -11,6 +12,7 @@ from compiler.buffers.storage import Item, Schedule
 from compiler.dump import NullDumper
 from compiler.errors import CompilerError
 from compiler.fusion.group import FusedGraph, Group
+from compiler.ir.node import Graph
 from compiler.ir.printer import print_graph
 from compiler.kernels import native
 from compiler.kernels.emit_llvm import emit_llvm
@@ -36,11 +38,16 @@ EXAMPLE_SIZE = 32
 
 
 class _Lowered(Protocol):
-    traced: Any
-    optimized: Any
-    fused: FusedGraph
-    schedule: Any
-    report: Any
+    @property
+    def traced(self) -> Graph: ...
+    @property
+    def optimized(self) -> Graph: ...
+    @property
+    def fused(self) -> FusedGraph: ...
+    @property
+    def schedule(self) -> Schedule: ...
+    @property
+    def report(self) -> object: ...
 
 
 class Stages:
@@ -89,7 +96,7 @@ class Stages:
             ext = {"kernels": ".py", "llvm": ".ll", "optimized": ".ir"}.get(
                 stage, ".txt"
             )
-            dumper.dump(stage, lambda s=stage: self.text(s), ext)
+            dumper.dump(stage, partial(self.text, stage), ext)
 
     def counts(self) -> dict[str, int]:
         """How many items of each kind one run executes, and of graph nodes."""
@@ -107,7 +114,7 @@ class Stages:
         """The distinct loop programs, in order of first use."""
         found: dict[str, LoopProgram] = {}
         for item in self.lowered.schedule.walk():
-            if item.kind == "kernel":
+            if item.kind == "kernel" and item.kernel is not None:
                 found.setdefault(item.kernel.program.text(), item.kernel.program)
         return list(found.values())
 

@@ -18,7 +18,7 @@ from compiler.fusion.fuse import fuse
 from compiler.fusion.group import FusedGraph, Group
 from compiler.ir.dims import Dim
 from compiler.ir.node import Graph, Node, Value
-from compiler.kernels.lower import Partial, lower_group
+from compiler.kernels.lower import Partial, Scratch, lower_group
 from compiler.options import Options
 
 
@@ -107,7 +107,8 @@ class Scheduler:
                 bound[buffer.name] = self.find(kernel.values[buffer.name])
             elif buffer.role == "out":
                 bound[buffer.name] = self.new(kernel.values[buffer.name], group.name)
-        for part in (*kernel.partials, *kernel.scratch):
+        parts: list[Partial | Scratch] = [*kernel.partials, *kernel.scratch]
+        for part in parts:
             kind = "partial sums" if isinstance(part, Partial) else "scratch"
             size = part.size * part.dtype.itemsize
             bound[part.buffer] = self.new(

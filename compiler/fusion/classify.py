@@ -115,7 +115,7 @@ def _affine(i: Any) -> Affine:
 
 def emit_view(node: Node, k: Any, index: tuple[Any, ...]) -> Any:
     """Run a view's `emit` for the given output index."""
-    emit: Callable[..., Any] = node.op.emit  # type: ignore[assignment]
+    emit: Callable[..., Any] = node.op.emit
     types = tuple(v.type for v in node.inputs)
     return emit(k, index, types, node.output.type, **node.attrs)
 

@@ -62,9 +62,6 @@ class StepOrder:
     def _sorted(self, a: int, b: int) -> tuple[int, int]:
         return (a, b) if self._position[a] < self._position[b] else (b, a)
 
-    def __iter__(self) -> Iterable[int]:  # type: ignore[override]
-        return (s for s in self._order if s != -1)
-
     def rank(self, step: int) -> int:
         """Position of a step."""
         return self._position[step]

@@ -58,7 +58,7 @@ class Op:
     vjp: Callable[..., Any] | None
     jvp: Callable[..., Any] | None
     batch: Callable[..., Any] | None
-    emit: Callable[..., Any] | None
+    emit: Any
     attrs: tuple[str, ...]
     doc: str
     differentiable: bool = True
@@ -79,7 +79,7 @@ def define(
     doc: str,
     attrs: tuple[str, ...] = (),
     differentiable: bool = True,
-    **fields: Callable[..., Any] | None,
+    **fields: Any,
 ) -> Op:
     """Make the record of op `name` and enter it in the table.
 
@@ -100,7 +100,7 @@ def define(
         attrs=tuple(sorted(attrs)),
         doc=doc.strip(),
         differentiable=differentiable,
-        **fields,  # type: ignore[arg-type]
+        **fields,
     )
     _TABLE[name] = record
     return record

@@ -7,6 +7,7 @@ the loops of a `Nest` around them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,7 +89,7 @@ def assemble(
     return tuple(result)
 
 
-def _loops_of(statements: list[Statement], nest: Nest) -> list[int]:
+def _loops_of(statements: Sequence[Statement], nest: Nest) -> list[int]:
     """The inner loops that an initialisation really walks."""
     roots = [e for s in statements for e in values_of(s)]
     dims = {d for e in sub_expressions(roots) if e.op == "index" for d in e.attr.terms}

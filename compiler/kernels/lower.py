@@ -167,7 +167,7 @@ class _Lowering:
     def _partial(self, node: Node, size: Dim) -> Buffer:
         dtype = acc_dtype(node.output.dtype)
         buffer = self._buffer("part", dtype, "partial")
-        combine = node.op.emit.combine  # type: ignore[union-attr]
+        combine = node.op.emit.combine
         self.partials.append(Partial(buffer.name, node.output, dtype, combine, size))
         return buffer
 
@@ -342,7 +342,7 @@ class _Lowering:
         buffer = self._partial(node, 1)
         name = f"a{len(body.declare)}"
         body.declare.append(Accumulator(name, start))
-        combine = node.op.emit.combine  # type: ignore[union-attr]
+        combine = node.op.emit.combine
         statements.append(Accumulate(name, combine, value))
         total = K.var(name, buffer.dtype)
         body.epilogue.append(Store(buffer.name, int_var("chunk"), total))
@@ -357,7 +357,7 @@ class _Lowering:
         statements: list[Statement],
     ) -> None:
         """Accumulate into memory: per chunk over the rows, or per row in the result."""
-        combine = node.op.emit.combine  # type: ignore[union-attr]
+        combine = node.op.emit.combine
         if role == "column":
             buffer = self._partial(node, self._inner_size())
             where = self._inner_position()

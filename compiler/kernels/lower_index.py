@@ -124,8 +124,8 @@ class IndexContext(ScalarBuilder):
 
     def clamp_index(self, index: Any, low: Any, high: Any) -> Opaque:
         """The index limited to ``[low, high]``."""
-        raised = self.binary("maximum", position_of(index), position_of(low))
-        return Opaque(self.binary("minimum", raised, position_of(high)))
+        lowered = self.binary("minimum", position_of(index), position_of(high))
+        return Opaque(self.binary("maximum", lowered, position_of(low)))
 
     def read_index(self, operand: int, index: Sequence[Any]) -> Opaque:
         """An element of an integer operand, as an index."""

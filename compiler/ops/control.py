@@ -190,7 +190,7 @@ class Case:
         if dims[0] is None:
             results = as_tuple(b.case(index, *moved, branches=new))
         else:
-            results = _select_branches(b, index, moved, new)
+            results = tuple(_select_branches(b, index, moved, new))
         return single(results), single((0,) * len(results))
 
     emit = None

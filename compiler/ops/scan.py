@@ -75,7 +75,7 @@ class Scan:
         head = num_consts + num_carry
         consts, carry, scanned = xs[:num_consts], xs[num_consts:head], xs[head:]
         types = body.output_types[num_carry:]
-        stacked = [np.empty((length, *y.shape), y.dtype.np) for y in types]
+        stacked = [np.empty(_static(length, y), y.dtype.np) for y in types]
         for i in reversed(range(length)) if reverse else range(length):
             results = interpret(body, *consts, *carry, *(x[i] for x in scanned))
             carry = results[:num_carry]
@@ -142,7 +142,8 @@ class Scan:
     ) -> Any:
         size = batch_size(b, xs, dims)
         head = num_consts + num_carry
-        operands, axes = [], []
+        operands: list[Any] = []
+        axes: list[int | None] = []
         for i, (x, d) in enumerate(zip(xs, dims, strict=True)):
             carried = num_consts <= i < head
             if d is None and not carried:
@@ -167,6 +168,11 @@ class Scan:
         return single(results), single(out)
 
     emit = None
+
+
+def _static(length: int, row: TensorType) -> tuple[Any, ...]:
+    """Shape of stacked rows; symbols have been replaced by sizes."""
+    return (length, *row.shape)
 
 
 def _moving(b: Any, xs: Sequence[Any]) -> list[bool]:

@@ -1,8 +1,8 @@
 """Ops written as cheaper ones that are at least as accurate as the op's own kernel.
 
-``power`` is the one that matters most: with a small literal exponent it is a product, a root
-or a reciprocal, and a general power costs fifty times as much. The library function may
-be wrong by 2 ulp; what stands here is wrong by less.
+``power`` matters most: with a small literal exponent it is a product, a root or a
+reciprocal, and a general power costs fifty times as much. The library function may be
+wrong by 2 ulp; what stands here is wrong by less.
 """
 
 from __future__ import annotations

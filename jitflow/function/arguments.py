@@ -201,7 +201,8 @@ def _specs(
         wanted = flatten(input_signature[i])[0]
         if len(wanted) != size:
             raise ArgumentError(
-                f"{name}(): argument {i} has {size} parts, input_signature {len(wanted)}"
+                f"{name}(): argument {i} has {size} parts, "
+                f"input_signature {len(wanted)}"
             )
         specs += wanted
     return (*specs, *[None] * (count - len(specs)))

@@ -74,11 +74,11 @@ class Function:
         if max_traces is not None and max_traces < 1:
             raise ArgumentError(f"max_traces: must be positive, given {max_traces}")
         functools.update_wrapper(self, python_function)
-        self.name = name or getattr(python_function, "__name__", "function")
+        self.name: str = name or getattr(python_function, "__name__", "function")
         self.python_function = python_function
         self.autograph = autograph
         self.input_signature = None if input_signature is None else [*input_signature]
-        self._options = {
+        self._options: dict[str, Any] = {
             "input_signature": input_signature,
             "name": name,
             "max_traces": max_traces,
@@ -175,7 +175,9 @@ class Function:
         arrays_of_call = len(call.arrays) == len(args)
         if plain and arrays_of_call and self._options["verify"] is None:
             key = tuple(p for a in args for p in (a._data.shape, a._data.dtype))
-            self._fast[key] = self._cache.exact[call.key]
+            entries = self._cache.exact.get(call.key)
+            if entries is not None:
+                self._fast[key] = entries
 
     # ------------------------------------------------------------------------ tracing
 

@@ -1,7 +1,7 @@
 """Guards: is what a trace has read from Python still the same?
 
-A `GuardSet` is checked on every call, so it is a few flat lists of identities; only when
-one differs is the value compared properly.
+A `GuardSet` is checked on every call, so it is a few flat lists of identities; only
+when one differs is the value compared properly.
 """
 
 from __future__ import annotations
@@ -111,10 +111,7 @@ class GuardSet:
             cell, ident, key = row
             if id(_content(cell)) != ident and not self._repin(row, key):
                 return False
-        for guard in self._contents:
-            if not guard.holds():
-                return False
-        return True
+        return not self._contents or all(g.holds() for g in self._contents)
 
     def _repin(self, row: list[Any], key: Any) -> bool:
         """Accept an equal scalar in place of the one that was seen."""

@@ -1,4 +1,4 @@
-"""Who wants to know about traces: counters, and contexts in which retracing is wrong."""
+"""Who wants to know about traces: counters, and contexts that forbid retracing."""
 
 from __future__ import annotations
 

@@ -120,17 +120,12 @@ class Difference(NamedTuple):
 
     def _detail(self) -> str:
         if self.is_shape:
-            from_type, to_shape = self.old.key[0], self.new.key[0]
-            return f" ({describe_change(_Shape(from_type), to_shape)})"
+            return f" ({describe_change(self.old.key[0], self.new.key[0])})"
         if self.is_number:
             return " (new value of a Python argument)"
         if self.old.kind == self.new.kind == "object":
             return " (another object)"
         return ""
-
-
-class _Shape(NamedTuple):
-    shape: tuple[Any, ...]
 
 
 def differences(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from compiler.ir.dims import SymDim, symbol
+from compiler.ir.dims import Dim, SymDim, symbol
 from compiler.ir.types import TensorType
 from jitflow.function.arguments import Call
 
@@ -39,7 +39,7 @@ def first_pattern(call: Call) -> tuple[TensorType, ...]:
     """
     named = {str(d) for _, _, s in call.types() if s for d in s.shape}
     names = _Names({n for n in named if not n.isdigit()})
-    result = []
+    result: list[TensorType] = []
     for shape, dtype, spec in call.types():
         wanted = shape if spec is None else spec.shape
         dims = []
@@ -68,7 +68,7 @@ def generalise(
     kept: dict[str, tuple[Any, int]] = {}
     result = []
     for type_, shape in zip(pattern, shapes, strict=True):
-        dims = []
+        dims: list[Dim] = []
         for axis, (old, new) in enumerate(zip(type_.shape, shape, strict=True)):
             if isinstance(old, int) and old == new:
                 dims.append(old)
@@ -84,9 +84,9 @@ def generalise(
     return tuple(result)
 
 
-def describe_change(old: TensorType, new: tuple[int, ...]) -> str:
+def describe_change(old: tuple[Any, ...], new: tuple[Any, ...]) -> str:
     """``dim 0: 32 -> 17`` for each size that differs."""
-    if len(old.shape) != len(new):
-        return f"rank {len(old.shape)} -> {len(new)}"
-    pairs = enumerate(zip(old.shape, new, strict=True))
+    if len(old) != len(new):
+        return f"rank {len(old)} -> {len(new)}"
+    pairs = enumerate(zip(old, new, strict=True))
     return ", ".join(f"dim {i}: {a} -> {b}" for i, (a, b) in pairs if a != b)

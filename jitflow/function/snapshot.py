@@ -20,6 +20,8 @@ _SCALARS = (
     *(int, float, bool, complex, str, bytes, type(None), type(Ellipsis)),
     *(range, slice, DType, np.dtype),
 )
+# Of these, subclasses count too.
+_SCALAR_BASES = (DType, np.dtype, enum.Enum)
 _CONTAINERS = (list, dict, set, deque, OrderedDict, defaultdict, bytearray)
 # Longer containers are compared by length: a guard runs on every call.
 _MAX_ITEMS = 256
@@ -41,7 +43,7 @@ def is_scalar(value: Any) -> bool:
     """True for values that are compared by type and value."""
     if isinstance(value, tuple | frozenset):
         return all(is_scalar(v) for v in value)
-    return type(value) in _SCALARS or isinstance(value, _SCALARS[-2:] + (enum.Enum,))
+    return type(value) in _SCALARS or isinstance(value, _SCALAR_BASES)
 
 
 def is_mutable_container(value: Any) -> bool:
@@ -79,8 +81,11 @@ class Content:
             return False
         if self._length > _MAX_ITEMS:
             return True
-        items = _items(container)
-        return (items if self._scalars else [*map(id, items)]) == self._items
+        if self._scalars:
+            return _items(container) == self._items
+        # The common case, a list of layers, is compared without copying it.
+        plain = type(container) is list
+        return [*map(id, container if plain else _items(container))] == self._items
 
     def __len__(self) -> int:
         return self._length

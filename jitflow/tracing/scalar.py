@@ -1,9 +1,9 @@
 """`TracedScalar`: a Python number that a compiled function takes at run time.
 
 It behaves as the number would: combined with other Python numbers it stays one
-(computed in float64 or int64, as Python does), and combined with a tensor it is weak, so
-it never changes the tensor's dtype. Where Python needs the value itself (``if``, ``range``,
-``math.sqrt``) it raises, and the function falls back to one trace per value.
+(computed in float64 or int64, as Python does), and combined with a tensor it is weak,
+so it never changes the tensor's dtype. Where Python needs the value itself (``if``,
+``range``, ``math.sqrt``) it raises, and the function falls back to one trace per value.
 """
 
 from __future__ import annotations
@@ -116,5 +116,5 @@ for _short, _long in _ARITHMETIC.items():
     setattr(TracedScalar, f"__r{_short}__", _operator(_long, reflected=True))
 for _short, _long in _COMPARISONS.items():
     setattr(TracedScalar, f"__{_short}__", _operator(_long, reflected=False))
-TracedScalar.__neg__ = _negative  # type: ignore[method-assign]
-TracedScalar.__abs__ = _absolute  # type: ignore[method-assign]
+for _short, _function in (("neg", _negative), ("abs", _absolute)):
+    setattr(TracedScalar, f"__{_short}__", _function)

@@ -22,6 +22,7 @@ class Structure:
     """
 
     __slots__ = ("_hash", "children", "kind", "meta", "size")
+    size: int
 
     def __init__(
         self, kind: type | None, meta: Any, children: tuple[Structure, ...]
@@ -93,7 +94,7 @@ def _take_dataclass(value: Any) -> tuple[list[Any], Any]:
 
 def _make_dataclass(kind: type, names: Any, values: list[Any]) -> Any:
     # Not through __init__: fields with init=False and frozen classes must work too.
-    made = object.__new__(kind)
+    made: Any = object.__new__(kind)
     for name, value in zip(names, values, strict=True):
         object.__setattr__(made, name, value)
     return made
