@@ -74,7 +74,7 @@ class Function:
         if max_traces is not None and max_traces < 1:
             raise ArgumentError(f"max_traces: must be positive, given {max_traces}")
         functools.update_wrapper(self, python_function)
-        self.name: str = name or getattr(python_function, "__name__", "function")
+        self.name = str(name or getattr(python_function, "__name__", "function"))
         self.python_function = python_function
         self.autograph = autograph
         self.input_signature = None if input_signature is None else [*input_signature]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import linecache
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -71,11 +70,6 @@ class TraceRecord:
     def guards(self) -> list[str]:
         """The Python values that the trace relies on."""
         return [repr(g) for g in self.concrete.guards.guards]
-
-    @property
-    def source_line(self) -> str:
-        """The text of the calling line."""
-        return linecache.getline(self.where.file, self.where.line).strip()
 
     def __repr__(self) -> str:
         args = ", ".join(f"{p}: {d}" for p, d in self.signature)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import sysconfig
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import CellType, CodeType, FrameType, FunctionType, MethodType, ModuleType
@@ -192,6 +192,7 @@ class Explorer:
 
     sources: dict[Any, Source] = field(default_factory=dict)
     _visited: set[Any] = field(default_factory=set)
+    _moving: dict[int, list[int]] = field(default_factory=dict)
 
     def visit_function(self, function: Any, first: Any = MISSING) -> None:
         """Everything that a function of the user reads, and the ones it calls."""
@@ -212,19 +213,27 @@ class Explorer:
         """Everything that a running frame reads; True if it must be visited again."""
         if not is_user_file(frame.f_code.co_filename):
             return False
+        moving = scan(frame.f_code).moving_locals
         names = _Names(frame.f_code, frame.f_globals, {}, frame.f_locals)
-        self._resolve_all(names)
-        return bool(scan(frame.f_code).moving_locals)
+        before = self._moving.get(id(frame))
+        now = [id(names.locals.get(name)) for name in moving]
+        if now != before:
+            # The watcher keeps frames alive while tracing, so ids stay unique.
+            self._moving[id(frame)] = now
+            self._resolve_all(names, None if before is None else moving)
+        return bool(moving)
 
     def observe_attribute(self, owner: Any, name: str, where: Location) -> None:
         """List an attribute that framework code read on the user's behalf."""
         label = f"attribute '{type(owner).__name__}.{name}'"
         self._add(AttributeSource(label, where, owner, name))
 
-    def _resolve_all(self, names: _Names) -> None:
+    def _resolve_all(self, names: _Names, roots: Set[str] | None = None) -> None:
+        """Resolve the chains of a piece of code, or only those from some locals."""
         found = scan(names.code)
         for chain in found.chains:
-            self._resolve(chain, names, found.changing_lines)
+            if roots is None or (chain.kind == LOCAL and chain.root in roots):
+                self._resolve(chain, names, found.changing_lines)
 
     def _resolve(self, chain: Chain, names: _Names, changing: frozenset[int]) -> None:
         where = Location(names.code.co_filename, chain.line, names.code.co_name)
@@ -324,11 +333,3 @@ class _Path:
         label = f"captured attribute '{self.chain.text}.{name}'"
         source = AttributeSource(label, self.where, owner, name)
         self.explorer._add(source).changing.append(self.where)
-
-
-def changed_sources(sources: Mapping[Any, Source]) -> Iterator[tuple[Source, Any]]:
-    """The sources that no longer hold what they held, with what they hold now."""
-    for source in sources.values():
-        value = source.read()
-        if not source.before.matches(value):
-            yield source, value

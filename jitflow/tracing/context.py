@@ -91,6 +91,8 @@ class TraceContext:
             state.trace = before
             self.closed = True
             self._watcher.stop()
+            # A leaked tensor keeps its trace: it must not keep the user's objects too.
+            self._on_attribute = None
 
     def _location(self) -> Location:
         # The walk is needed even if a tape says where the op belongs: it finds frames.

@@ -92,7 +92,7 @@ class CallbackList:
         for callback in self.callbacks:
             callback.set_params(params)
 
-    # ------------------------------------------------------------------ hooks of batches
+    # --------------------------------------------------------------- hooks of batches
 
     def _batch_hooks(self, name: str) -> tuple[list[_Hook], list[_Hook]]:
         """Overridden hooks: those that take numbers, and those that take tensors."""
@@ -151,7 +151,7 @@ class CallbackList:
         for hook in (*raw, *hooks):
             hook(batch, logs)
 
-    # ------------------------------------------------------------------- all other hooks
+    # ---------------------------------------------------------------- all other hooks
 
     def _all(self, name: str, *args: Any) -> None:
         for callback in self.callbacks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -36,26 +37,27 @@ class Monitor:
             mode = "max" if any(text in base for text in _MAXIMISED) else "min"
         self.mode = mode
         self.min_delta = abs(min_delta)
-        self.best: float = self.worst
+        self._warned = False
 
     @property
     def worst(self) -> float:
         """A value that every other one improves on."""
         return math.inf if self.mode == "min" else -math.inf
 
-    def value(self, logs: dict[str, Any] | None) -> float:
-        """The metric in `logs`.
-
-        Raises:
-            ArgumentError: naming the metrics that there are, if it is not one.
-        """
-        if logs is None or self.name not in logs:
-            raise ArgumentError(
-                f"monitor: {self.name!r} is not among the logs",
-                fix=f"metrics are: {', '.join(logs or {}) or 'none'}"
-                + ("; val_ ones need validation_data" if "val_" in self.name else ""),
+    def value(self, logs: dict[str, Any] | None) -> float | None:
+        """The metric in `logs`; None, with one warning, if it is not among them."""
+        if logs is not None and self.name in logs:
+            self._warned = True  # missing in other epochs, as with validation_freq
+            return float(logs[self.name])
+        if not self._warned:
+            self._warned = True
+            hint = "; val_ names need validation_data" if "val_" in self.name else ""
+            warnings.warn(
+                f"monitor: {self.name!r} is not among the logs: "
+                f"{', '.join(logs or {}) or 'none'}{hint}",
+                stacklevel=4,
             )
-        return float(logs[self.name])
+        return None
 
     def improves(self, value: float, reference: float) -> bool:
         """Whether `value` is better than `reference` by more than `min_delta`."""
@@ -66,7 +68,7 @@ class Monitor:
 
 def _say(verbose: int, text: str) -> None:
     if verbose:
-        print(text)  # noqa: T201 (what verbose asks for)
+        print(text)
 
 
 @keras_export("keras.callbacks.EarlyStopping")
@@ -121,14 +123,10 @@ class EarlyStopping(Callback):
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the metric.
-
-        Raises:
-            ArgumentError: if it is not among the logs.
-        """
-        if epoch < self.start_from_epoch:
-            return
+        """Look at the metric; an epoch without it does not count."""
         current = self._metric.value(logs)
+        if current is None or epoch < self.start_from_epoch:
+            return
         if self.restore_best_weights and self.best_weights is None:
             self.best_weights = self.model.get_weights()
             self.best_epoch = epoch
@@ -209,15 +207,13 @@ class ReduceLROnPlateau(Callback):
         self._reset()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Look at the metric, and note the rate as ``learning_rate``.
-
-        Raises:
-            ArgumentError: if the metric is not among the logs.
-        """
+        """Look at the metric, and note the rate as ``learning_rate``."""
         logs = logs if logs is not None else {}
         current = self._metric.value(logs)
         rate = float(self.model.optimizer.learning_rate)
         logs["learning_rate"] = rate
+        if current is None:
+            return
         if self.cooldown_counter > 0:
             self.cooldown_counter -= 1
             self.wait = 0

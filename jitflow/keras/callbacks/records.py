@@ -176,18 +176,14 @@ class ModelCheckpoint(Callback):
             self._save(logs or {})
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Save, if the metric is the best so far or each epoch is to be saved.
-
-        Raises:
-            ArgumentError: if the metric is not among the logs.
-        """
+        """Save, if the metric is the best so far or each epoch is to be saved."""
         if self.save_freq == "epoch":
             self._save(logs or {})
 
     def _save(self, logs: dict[str, Any]) -> None:
         if self.save_best_only:
             current = self._metric.value(logs)
-            if not self._metric.improves(current, self.best):
+            if current is None or not self._metric.improves(current, self.best):
                 return
             self.best = current
         path = self._path(logs)
@@ -197,7 +193,7 @@ class ModelCheckpoint(Callback):
         else:
             self.model.save(path, overwrite=True)
         if self.verbose:
-            print(f"Epoch {self._epoch + 1}: saved {path}")  # noqa: T201
+            print(f"Epoch {self._epoch + 1}: saved {path}")
 
     def _path(self, logs: dict[str, Any]) -> str:
         try:

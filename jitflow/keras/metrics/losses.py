@@ -53,7 +53,7 @@ class MeanSquaredLogarithmicError(MeanMetricWrapper):
 
 @keras_export("keras.metrics.LogCoshError")
 class LogCoshError(MeanMetricWrapper):
-    """Mean of the logarithm of the hyperbolic cosine of the error; see `keras.losses`."""
+    """Mean of the logarithm of cosh of the error; see `keras.losses`."""
 
     def __init__(self, name: str | None = "logcosh", dtype: Any = None) -> None:
         super().__init__(regression.log_cosh, name, dtype)

@@ -14,6 +14,7 @@ from jitflow.keras import backend
 from jitflow.keras.backend.global_state import auto_name
 from jitflow.keras.backend.variable import Variable
 from jitflow.keras.saving.registration import keras_export
+from jitflow.tracing import init_scope
 
 
 @keras_export("keras.Metric", "keras.metrics.Metric")
@@ -69,7 +70,8 @@ class Metric:
             name: last part of its path.
         """
         dtype = dtype or self._dtype
-        value = _initial(initializer, tuple(shape), dtype)
+        with init_scope():
+            value = np.asarray(_initial(initializer, tuple(shape), dtype))
         with jf.name_scope(self.name):
             variable = Variable(
                 value,
@@ -80,7 +82,7 @@ class Metric:
                 name=name,
             )
         self._variables.append(variable)
-        self._initial.append(variable.numpy())
+        self._initial.append(value)
         return variable
 
     def add_weight(
@@ -112,7 +114,7 @@ class Metric:
         self.update_state(*args, **kwargs)
         return self.result()
 
-    # ------------------------------------------------------------------- stateless forms
+    # ---------------------------------------------------------------- stateless forms
 
     def stateless_update_state(
         self, metric_variables: Sequence[Any], *args: Any, **kwargs: Any

@@ -27,6 +27,11 @@ from jitflow.keras.saving.serialization import (
     serialize_keras_object,
 )
 from jitflow.tensor.state import state
+from jitflow.tracing import init_scope
+
+# The rate is a variable or a schedule, which is guarded as an object; names are only
+# shown.
+_NOT_BAKED_IN = frozenset(("learning_rate", "name"))
 
 
 @keras_export("keras.Optimizer", "keras.optimizers.Optimizer")
@@ -196,7 +201,8 @@ class Optimizer:
             layout: accepted for Keras' signature; there is one device.
             name: last part of its path.
         """
-        value = _initial(initializer, tuple(shape), dtype or backend.floatx())
+        with init_scope():
+            value = _initial(initializer, tuple(shape), dtype or backend.floatx())
         with jf.name_scope(self.name):
             variable = self._state(value, dtype or backend.floatx(), name or "variable")
         variable.aggregation = aggregation
@@ -325,9 +331,10 @@ class Optimizer:
         """Tell the trace which attributes it has baked in."""
         if state.trace is None:
             return
-        state.trace.observe_attribute(self, "_learning_rate")
-        for name in self.get_config():
-            if name not in ("learning_rate", "name") and hasattr(self, name):
+        with init_scope():
+            names = [n for n in self.get_config() if n not in _NOT_BAKED_IN]
+        for name in ("_learning_rate", *names):
+            if hasattr(self, name):
                 state.trace.observe_attribute(self, name)
 
     def _step(self, grads: list[Any], variables: list[Any]) -> None:

@@ -1,0 +1,1 @@
+"""Training: data adapters, compiled steps, and the loops of `fit`."""
