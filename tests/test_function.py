@@ -7,6 +7,7 @@ import gc
 import threading
 import weakref
 from collections import namedtuple
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -542,7 +543,7 @@ def test_verify_compares_with_the_interpreter() -> None:
     g = jf.function(lambda x: x + 1.0, verify="always")
     g(tensor(2))
     broken = g.traces[0].concrete
-    broken._executable = lambda arrays: [arrays[0] * 3]
+    broken._executable = SimpleNamespace(run=lambda arrays: [arrays[0] * 3])
     with pytest.raises(RuntimeError, match="differs from the interpreter"):
         g(tensor(2))
 

@@ -1,12 +1,13 @@
 """From a traced graph to something that can be called with arrays.
 
-The compiler's executables and `InterpreterExecutable` have one interface: called with
-the list of input arrays they return the list of results; a result that replaces an
+The compiler's executables and `InterpreterExecutable` have one interface: ``run`` takes
+the input arrays and returns the list of results; a result that replaces an
 input is written into that input's buffer, and the same array comes back.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ class InterpreterExecutable:
         self.graph = graph
         self.counts: dict[str, int] = {"nodes": len(graph.nodes)}
 
-    def __call__(self, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    def run(self, arrays: Sequence[np.ndarray]) -> list[np.ndarray]:
         """Results of one run; see the module for updated inputs."""
         # The interpreter may return its inputs, or views of them: results are copied
         # before any input is written.

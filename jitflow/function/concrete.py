@@ -91,7 +91,7 @@ class ConcreteFunction:
 
     Attributes:
         graph: inputs are the tensor arguments, then what was captured, in order.
-        executable: called with the arrays of the inputs.
+        executable: run with the arrays of the inputs, which are C-contiguous.
         pattern: types of the tensor arguments; sizes may be symbols.
         captures: the captured tensors and variables.
         guards: what else the trace relies on.
@@ -157,12 +157,13 @@ class ConcreteFunction:
             with _UPDATES:
                 self._make_private()
                 arrays.extend([s._data for s in self._sources])
-                results = executable(arrays)
+                results = executable.run(tuple(arrays))
                 for output, variable in self._updated:
                     variable._data = results[output]
             return results
-        arrays.extend([s._data for s in self._sources])
-        return executable(arrays)
+        if self._sources:
+            arrays.extend([s._data for s in self._sources])
+        return executable.run(tuple(arrays))
 
     def captured_arrays(self) -> list[np.ndarray]:
         """The arrays of what was captured, as they are now."""

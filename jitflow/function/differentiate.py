@@ -74,7 +74,7 @@ def _rule_of(
         name=name,
         kind=Kind.CONTROL,
         infer=lambda *types: concrete.graph.output_types[:count],
-        evaluate=lambda *arrays: tuple(concrete.executable(list(arrays))[:count]),
+        evaluate=lambda *arrays: tuple(concrete.executable.run(arrays)[:count]),
         vjp=vjp,
         jvp=None,
         batch=None,

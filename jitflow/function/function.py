@@ -116,7 +116,7 @@ class Function:
                     break
                 arrays.append(data)
                 key.append(data.shape)
-                key.append(data.dtype)
+                key.append(data.dtype.num)
             else:
                 for concrete in self._fast.get(tuple(key), ()):
                     if concrete.guards.holds():
@@ -174,7 +174,7 @@ class Function:
         plain = plain and call.plan.order[: len(args)] == tuple(range(len(args)))
         arrays_of_call = len(call.arrays) == len(args)
         if plain and arrays_of_call and self._options["verify"] is None:
-            key = tuple(p for a in args for p in (a._data.shape, a._data.dtype))
+            key = tuple(p for a in args for p in (a._data.shape, a._data.dtype.num))
             entries = self._cache.exact.get(call.key)
             if entries is not None:
                 self._fast[key] = entries

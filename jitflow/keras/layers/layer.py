@@ -36,6 +36,7 @@ from jitflow.keras.layers.state import LayerState
 from jitflow.keras.ops.operation import Node, Operation, infer_outputs
 from jitflow.keras.ops.symbolic import cast as symbolic_cast
 from jitflow.keras.saving.registration import keras_export
+from jitflow.keras.saving.serialization import serialize_keras_object
 from jitflow.tensor.state import state
 from jitflow.tensor.tensor import TracedTensor
 from jitflow.tracing.structure import flatten, map_structure
@@ -67,6 +68,8 @@ class Layer(LayerState, Operation):
     """
 
     _tracked_as: ClassVar[str] = "layer"
+    # Attributes that are constructor arguments of the same name, for get_config.
+    _arguments: ClassVar[tuple[str, ...]] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -431,7 +434,9 @@ class Layer(LayerState, Operation):
             config["activity_regularizer"] = regularizers.serialize(
                 self.activity_regularizer
             )
-        if type(self).get_config is Layer.get_config:
+        for name in self._arguments:
+            config[name] = serialize_keras_object(getattr(self, name))
+        if type(self).get_config is Layer.get_config and not self._arguments:
             config.update(self._remembered_arguments())
         return config
 

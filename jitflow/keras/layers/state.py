@@ -289,7 +289,13 @@ class LayerState:
 # Attributes of the framework that hold symbolic tensors or plain values only.
 _BOOKKEEPING = frozenset(
     (
-        *("_inbound_nodes", "_build_shapes", "_init_arguments", "_losses", "input_spec"),
+        *(
+            "_inbound_nodes",
+            "_build_shapes",
+            "_init_arguments",
+            "_losses",
+            "input_spec",
+        ),
         *("_input_shape_argument", "_own_variables", "_tracked", "_trainable_ids"),
     )
 )

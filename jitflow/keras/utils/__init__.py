@@ -1,0 +1,34 @@
+"""Utilities (`keras.utils`)."""
+
+from jitflow.keras.backend.dtypes import standardize_dtype
+from jitflow.keras.backend.global_state import clear_session
+from jitflow.keras.backend.keras_tensor import is_keras_tensor
+from jitflow.keras.saving import (
+    CustomObjectScope,
+    custom_object_scope,
+    deserialize_keras_object,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+    serialize_keras_object,
+)
+from jitflow.keras.utils.numerical import normalize, to_categorical
+from jitflow.keras.utils.random_seed import set_random_seed
+
+__all__ = [
+    "CustomObjectScope",
+    "clear_session",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "is_keras_tensor",
+    "normalize",
+    "register_keras_serializable",
+    "serialize_keras_object",
+    "set_random_seed",
+    "standardize_dtype",
+    "to_categorical",
+]
