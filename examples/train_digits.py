@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from sklearn.datasets import load_digits
 
 import jitflow as jf
 from jitflow import keras
+from jitflow.function import Function
 
 TEST_SHARE = 0.2
 GOAL = 0.97
@@ -101,15 +103,15 @@ def classifier() -> keras.Sequential:
     return model
 
 
-def show_step(step: jf.function.Function, folder: Path | None) -> None:
+def show_step(step: Function, folder: Path | None) -> None:
     """Print the stages of the compiled training step; write them to the folder."""
     title("the training step as traced")
     print(step.ir("traced"))
     title("after fusion")
     print(step.ir("fused"))
-    kernels = step.ir("kernels").split("\n\n# Kernel ")
+    kernels = re.split(r"\n+(?=# Kernel )", step.ir("kernels").strip())
     title(f"one of {len(kernels)} generated kernels")
-    print(min(kernels[1:], key=len, default=kernels[0]).strip())
+    print(sorted(kernels, key=len)[len(kernels) // 2])
     title("the buffer plan")
     print(step.ir("buffers").splitlines()[-1])
     if folder is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,6 +18,23 @@ from perf.workload import Variant, Workload
 
 Say = Callable[[str], None]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much to measure.
+
+    Attributes:
+        rounds: visits to every process.
+        seconds: time of one visit.
+        processes: how many processes a variant has, one after the other.
+        first_rounds: processes of each kind of first call.
+    """
+
+    rounds: int = 5
+    seconds: float = 0.3
+    processes: int = 2
+    first_rounds: int = 3
 
 
 def variants_of(
@@ -40,29 +58,47 @@ def variants_of(
 def steady(
     workload: Workload,
     variants: list[Variant],
-    rounds: int,
-    seconds: float,
+    plan: Plan,
     say: Say,
 ) -> Comparison:
     """Seconds per call after the first ones, in rounds that visit every variant.
 
-    Every variant has one process, which lives through all rounds and is stopped while
-    others run. The order turns by one from round to round.
+    Every variant has one process, which lives through the rounds and is stopped while
+    others run. The order turns by one from round to round. After the rounds all
+    processes are started anew: where a process's memory happens to lie decides the
+    speed of large results, for better or worse, until it ends.
     """
     result = Comparison(workload.name, workload.title, load=load_average())
     reference = workload.reference(workload.inputs())
+    with tempfile.TemporaryDirectory(prefix="perf-") as cache:
+        for _ in range(plan.processes):
+            variants = _visit(
+                workload, variants, plan, Path(cache), reference, result, say
+            )
+    return result
+
+
+def _visit(
+    workload: Workload,
+    variants: list[Variant],
+    plan: Plan,
+    cache: Path,
+    reference: list[np.ndarray],
+    result: Comparison,
+    say: Say,
+) -> list[Variant]:
+    """Start a process for every variant, do all rounds; returns those that started."""
     with ExitStack() as stack:
-        cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perf-")))
         workers = []
         for variant in variants:
             worker = _ready(workload, variant, cache, reference, say)
             if worker is not None:
                 workers.append(stack.enter_context(worker))
-        for turn in range(rounds):
+        for turn in range(plan.rounds):
             for worker in rotated(workers, turn):
-                times = worker.time(seconds)
+                times = worker.time(plan.seconds)
                 result.add(worker.variant.label, float(np.median(times)))
-    return result
+        return [worker.variant for worker in workers]
 
 
 def _ready(

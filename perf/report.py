@@ -10,7 +10,13 @@ from typing import Any
 from perf.frameworks import Framework, dropped
 from perf.measure import Comparison, Measured, Ratio, geometric_mean, is_ours
 
-_UNITS = ((1.0, "s", 1.0), (1e-3, "ms", 1e3), (1e-6, "µs", 1e6), (0.0, "ns", 1e9))
+# Smallest value of each unit after rounding to three digits, the unit, its factor.
+_UNITS = (
+    (0.9995, "s", 1),
+    (9.995e-4, "ms", 1e3),
+    (9.995e-7, "µs", 1e6),
+    (0, "ns", 1e9),
+)
 QUIET_LOAD = 0.5
 
 

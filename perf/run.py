@@ -24,6 +24,7 @@ if __package__ in (None, ""):  # started as a script: make `perf` importable
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from perf import compare, report
+from perf.compare import Plan
 from perf.frameworks import Framework, select
 from perf.measure import Comparison, geometric_mean
 from perf.processes import load_average
@@ -61,11 +62,11 @@ def _compare(
         print(text, flush=True)
 
     say("")
+    plan = Plan(args.rounds, args.seconds, args.processes, args.first_rounds)
     variants = compare.variants_of(workload, frameworks, say)
     found = []
     if workload.steady:
-        rounds, seconds = args.rounds, args.seconds
-        found.append(compare.steady(workload, variants, rounds, seconds, say))
+        found.append(compare.steady(workload, variants, plan, say))
         say(report.table(found[-1]))
     if workload.first_call:
         first = compare.first_calls(workload, variants, args.first_rounds, say)
@@ -87,9 +88,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--only", nargs="+", metavar="NAME", default=[], help="workloads to run")
     add("--frameworks", nargs="+", metavar="NAME", default=[], help="peers to compare")
-    add("--rounds", type=int, default=7, help="visits to every variant")
-    add("--seconds", type=float, default=0.3, help="time of one visit")
-    add("--first-rounds", type=int, default=3, help="processes per first call")
+    add("--rounds", type=int, default=Plan.rounds, help="visits to every process")
+    add("--seconds", type=float, default=Plan.seconds, help="time of one visit")
+    add("--processes", type=int, default=Plan.processes, help="for each variant")
+    add("--first-rounds", type=int, default=Plan.first_rounds, help="first calls")
     add("--json", type=Path, metavar="FILE", help="write every figure")
     add("--markdown", type=Path, metavar="FILE", help="write the table")
     add("--list", action="store_true", help="list the workloads and end")
@@ -99,8 +101,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     if unknown:
         parser.error(f"unknown workload {unknown}; one of {list(by_name)}")
     args.only = [by_name[name] for name in args.only] or list(WORKLOADS)
-    if min(args.rounds, args.first_rounds) < 1:
-        parser.error("--rounds and --first-rounds must be positive")
+    if min(args.rounds, args.processes, args.first_rounds) < 1:
+        parser.error("--rounds, --processes and --first-rounds must be positive")
     try:
         select(args.frameworks)
     except ValueError as error:

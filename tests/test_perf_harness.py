@@ -221,9 +221,10 @@ class TestWorkers:
 def test_a_variant_that_fails_is_left_out_and_others_go_on() -> None:
     broken = Variant("no such variant", "numpy", NUMPY.build)
     said: list[str] = []
-    found = compare.steady(EAGER_ADD, [broken, NUMPY], 2, 0.01, said.append)
-    assert list(found.rounds) == ["numpy"] and len(found.rounds["numpy"]) == 2
-    assert said[0].startswith("  no such variant: left out, ")
+    plan = compare.Plan(rounds=3, seconds=0.01, processes=2)
+    found = compare.steady(EAGER_ADD, [broken, NUMPY], plan, said.append)
+    assert list(found.rounds) == ["numpy"] and len(found.rounds["numpy"]) == 6
+    assert len(said) == 1 and said[0].startswith("  no such variant: left out, ")
 
 
 def test_first_calls_are_fresh_processes_and_eager_ones_left_out() -> None:
@@ -239,7 +240,16 @@ def test_a_run_writes_its_reports(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures, page = tmp_path / "figures.json", tmp_path / "figures.md"
-    options = ["--frameworks", "numpy", "--rounds", "2", "--seconds", "0.01"]
+    options = [
+        "--frameworks",
+        "numpy",
+        "--rounds",
+        "2",
+        "--seconds",
+        "0.01",
+        "--processes",
+        "1",
+    ]
     files = ["--json", str(figures), "--markdown", str(page)]
     assert run.main(["--only", "eager_add", *options, *files]) == 0
     printed = capsys.readouterr().out
@@ -252,5 +262,7 @@ def test_a_run_writes_its_reports(
 
 
 def test_durations_have_three_digits_and_a_unit() -> None:
-    shown = [report.duration(s) for s in (12.4, 1.662e-3, 61.84e-3, 3.4e-6, 4.1e-7)]
-    assert shown == ["12.4 s", "1.66 ms", "61.8 ms", "3.40 µs", "410 ns"]
+    shown = [
+        report.duration(s) for s in (12.4, 1.662e-3, 0.061, 999.6e-6, 3.4e-6, 4.1e-7)
+    ]
+    assert shown == ["12.4 s", "1.66 ms", "61.0 ms", "1.00 ms", "3.40 µs", "410 ns"]

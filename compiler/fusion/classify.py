@@ -15,7 +15,7 @@ from compiler.ir.op import Kind
 VIEWS = frozenset(["broadcast_in_dim", "reshape", "transpose", "slice", "reverse"])
 # Index-dependent computations that a kernel can contain.
 COMPUTED_INDEXING = frozenset(
-    ["pad", "concatenate", "rng_bits", "gather", "dynamic_slice"]
+    ["pad", "concatenate", "rng_bits", "gather", "patches"]
 )
 REDUCTIONS = frozenset(
     f"reduce_{name}" for name in ("sum", "prod", "max", "min", "and", "or")

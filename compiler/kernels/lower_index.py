@@ -165,8 +165,7 @@ class Nest:
         self.split = split
         self.groups, first_inner = _collapse(domain, split, list(leaves))
         if split is None:
-            # Nothing fixes the split: the innermost loop is the vector loop.
-            self.rows = max(len(self.groups) - 1, 0)
+            self.rows = _free_rows([size_of(domain[d] for d in g) for g in self.groups])
         else:
             self.rows = first_inner
         self.extents: list[Dim] = [
@@ -264,6 +263,25 @@ def _collapse(
             if not inner:
                 first_inner = len(groups)
     return groups, first_inner
+
+
+# Iterations of the parallel loop that are enough to keep all cores busy.
+ENOUGH_ROWS = 16
+SIZE_HINT = 128
+
+
+def _free_rows(extents: list[Dim]) -> int:
+    """How many loops make up the parallel one, where nothing fixes it.
+
+    As few as give every core work: each row costs divisions to find its indices. The
+    innermost loop is the vector loop and never belongs to it.
+    """
+    iterations = 1
+    for rows, extent in enumerate(extents[:-1], 1):
+        iterations *= SIZE_HINT if isinstance(extent, SymDim) else extent
+        if iterations >= ENOUGH_ROWS:
+            return rows
+    return max(len(extents) - 1, 0)
 
 
 def _walks_as_one(affine: Affine, outer: int, inner: int, extent: Dim) -> bool:

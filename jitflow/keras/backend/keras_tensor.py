@@ -159,8 +159,18 @@ def is_keras_tensor(x: Any) -> bool:
 
 def any_symbolic_tensors(args: Any = (), kwargs: Any = None) -> bool:
     """Whether a `KerasTensor` is among (nested) arguments."""
-    leaves = flatten([args, kwargs or {}])[0]
-    return any(isinstance(x, KerasTensor) for x in leaves)
+    for x in args:
+        # Most arguments are tensors and numbers; only containers are looked through.
+        if isinstance(x, KerasTensor) or (isinstance(x, _CONTAINERS) and _holds(x)):
+            return True
+    return bool(kwargs) and _holds(kwargs)
+
+
+_CONTAINERS = (list, tuple, dict)
+
+
+def _holds(container: Any) -> bool:
+    return any(isinstance(x, KerasTensor) for x in flatten(container)[0])
 
 
 def _no_value(tensor: KerasTensor, use: str) -> TracerError:

@@ -22,7 +22,7 @@ from jitflow.keras.backend.call_context import (
     set_keras_mask,
 )
 from jitflow.keras.backend.dtypes import is_float_dtype, standardize_dtype
-from jitflow.keras.backend.keras_tensor import KerasTensor
+from jitflow.keras.backend.keras_tensor import KerasTensor, any_symbolic_tensors
 from jitflow.keras.backend.tensors import (
     map_shapes,
     shape_of,
@@ -269,7 +269,7 @@ class Layer(LayerState, Operation):
                 args = (jf.astype(x, self._compute_type),)
         else:
             args, kwargs = self._take_in(args), self._take_in(kwargs)
-            if _is_symbolic(args) or (kwargs and _is_symbolic(kwargs)):
+            if any_symbolic_tensors(args, kwargs):
                 return self.symbolic_call(*args, **kwargs)
         if not self.built:
             self._build_for(args, kwargs)
@@ -437,11 +437,13 @@ class Layer(LayerState, Operation):
         for name in self._arguments:
             config[name] = serialize_keras_object(getattr(self, name))
         if type(self).get_config is Layer.get_config and not self._arguments:
-            config.update(self._remembered_arguments())
+            config.update(self._remembered_arguments(config))
         return config
 
-    def _remembered_arguments(self) -> dict[str, Any]:
-        arguments = dict(self._init_arguments)
+    def _remembered_arguments(self, known: dict[str, Any]) -> dict[str, Any]:
+        """Arguments of `__init__` that `known` lacks."""
+        given = self._init_arguments or {}
+        arguments = {k: v for k, v in given.items() if k not in known}
         wrong = [k for k, v in arguments.items() if not _is_plain(v)]
         if wrong:
             raise ArgumentError(
@@ -456,10 +458,6 @@ class Layer(LayerState, Operation):
 
 
 _TENSORS = frozenset((jf.Tensor, TracedTensor))
-
-
-def _is_symbolic(arguments: Any) -> bool:
-    return any(isinstance(x, KerasTensor) for x in flatten(arguments)[0])
 
 
 def _is_plain(value: Any) -> bool:

@@ -338,6 +338,10 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
         self.axis = axis
         self.ignore_class = ignore_class
 
+    def prepare_targets(self, y_true: Any) -> Any:
+        """Labels as tensors in their own dtype: floats hold small integers only."""
+        return to_tensor(y_true)
+
     def valid_values(self, y_true: Any, y_pred: Any) -> Any:
         """A mask of the samples whose label is not `ignore_class`."""
         if self.ignore_class is None:

@@ -23,10 +23,10 @@ class Loss:
 
     Args:
         name: shown in logs and configurations.
-        reduction: how the values of a batch become one: ``"sum_over_batch_size"``
-            divides their weighted sum by their number, ``"mean"`` (or
-            ``"mean_with_sample_weight"``) by the sum of the weights, ``"sum"`` does
-            not divide, ``"none"`` or None keeps them.
+        reduction: how the values of a batch become one: ``"sum_over_batch_size"`` and
+            ``"mean"`` divide their weighted sum by their number,
+            ``"mean_with_sample_weight"`` by the sum of the weights, ``"sum"`` does not
+            divide, ``"none"`` or None keeps them.
         dtype: in which the loss is computed; the default float type if None.
 
     Raises:
@@ -62,7 +62,7 @@ class Loss:
         with jf.name_scope(self.name):
             mask = get_keras_mask(y_pred)
             y_pred = cast_all(y_pred, self._dtype)
-            y_true = cast_all(y_true, self._dtype)
+            y_true = self.prepare_targets(y_true)
             values = self.call(y_true, y_pred)
             mask = both(mask, self.valid_values(y_true, y_pred))
             return reduce_weighted(
@@ -72,6 +72,10 @@ class Loss:
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The loss of every sample, not reduced over the batch."""
         raise NotImplementedError(f"{type(self).__name__} does not define call()")
+
+    def prepare_targets(self, y_true: Any) -> Any:
+        """Targets as `call` takes them: in the dtype of the loss."""
+        return cast_all(y_true, self._dtype)
 
     def valid_values(self, y_true: Any, y_pred: Any) -> Any:
         """A mask of the values of `call` that count, or None if all do."""
@@ -202,7 +206,7 @@ def _reduce(values: Any, weight: Any, reduction: str | None) -> Any:
         return values
     if reduction == "sum":
         return jf.sum(values)
-    if reduction == "sum_over_batch_size" or weight is None:
+    if reduction != "mean_with_sample_weight" or weight is None:
         return jf.mean(values)
     return divide_no_nan(jf.sum(values), jf.sum(weight))
 

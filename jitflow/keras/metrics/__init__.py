@@ -19,6 +19,15 @@ from jitflow.keras.metrics.accuracy import (
     sparse_top_k_categorical_accuracy,
     top_k_categorical_accuracy,
 )
+from jitflow.keras.metrics.confusion import (
+    AUC,
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    Recall,
+    TrueNegatives,
+    TruePositives,
+)
 from jitflow.keras.metrics.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -38,6 +47,7 @@ from jitflow.keras.metrics.losses import (
 )
 from jitflow.keras.metrics.metric import Metric
 from jitflow.keras.metrics.reduction import Mean, MeanMetricWrapper, Sum
+from jitflow.keras.metrics.scores import F1Score, FBetaScore, R2Score
 from jitflow.keras.saving.registration import (
     find_identifier,
     identifier_table,
@@ -50,6 +60,16 @@ from jitflow.keras.saving.serialization import (
 )
 
 _CLASSES = (
+    AUC,
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    Recall,
+    TrueNegatives,
+    TruePositives,
+    F1Score,
+    FBetaScore,
+    R2Score,
     Accuracy,
     BinaryAccuracy,
     BinaryCrossentropy,
@@ -134,6 +154,7 @@ def deserialize(config: Any, custom_objects: Mapping[str, Any] | None = None) ->
 
 
 __all__ = [
+    "AUC",
     "Accuracy",
     "BinaryAccuracy",
     "BinaryCrossentropy",
@@ -141,6 +162,10 @@ __all__ = [
     "CategoricalCrossentropy",
     "CategoricalHinge",
     "CosineSimilarity",
+    "F1Score",
+    "FBetaScore",
+    "FalseNegatives",
+    "FalsePositives",
     "Hinge",
     "KLDivergence",
     "LogCoshError",
@@ -152,6 +177,9 @@ __all__ = [
     "MeanSquaredLogarithmicError",
     "Metric",
     "Poisson",
+    "Precision",
+    "R2Score",
+    "Recall",
     "RootMeanSquaredError",
     "SparseCategoricalAccuracy",
     "SparseCategoricalCrossentropy",
@@ -159,6 +187,8 @@ __all__ = [
     "SquaredHinge",
     "Sum",
     "TopKCategoricalAccuracy",
+    "TrueNegatives",
+    "TruePositives",
     "binary_accuracy",
     "binary_crossentropy",
     "binary_focal_crossentropy",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, Self
 
@@ -16,8 +15,6 @@ from jitflow.keras.optimizers import LossScaleOptimizer
 from jitflow.keras.trainers.compiled_loss import CompiledLoss
 from jitflow.keras.trainers.compiled_metrics import CompiledMetrics
 from jitflow.keras.trainers.steps import StepFunction
-
-_PREDICTORS: weakref.WeakKeyDictionary[Any, Compiled] = weakref.WeakKeyDictionary()
 
 
 class Compiled:
@@ -50,12 +47,9 @@ class Compiled:
         self.steps: dict[str, StepFunction] = {}
 
     @classmethod
-    def for_prediction(cls, model: Any) -> Self:
-        """The setup of a model that was not compiled; made once for each model."""
-        found = _PREDICTORS.get(model)
-        if found is None:
-            found = _PREDICTORS[model] = cls(**_DEFAULTS)
-        return found
+    def for_prediction(cls) -> Self:
+        """The setup of a model that was not compiled."""
+        return cls(**_DEFAULTS)
 
     @property
     def is_eager(self) -> bool:

@@ -47,6 +47,7 @@ class Trainer:
 
     def __init__(self) -> None:
         self._compiled: Compiled | None = None
+        self._predictor: Compiled | None = None
         self.stop_training = False
         self.history: History | None = None
 
@@ -112,9 +113,11 @@ class Trainer:
     @property
     def _setup(self) -> Compiled:
         """What `compile` made; defaults for a model that only predicts."""
-        if self._compiled is None:
-            return Compiled.for_prediction(self)
-        return self._compiled
+        if self._compiled is not None:
+            return self._compiled
+        if self._predictor is None:
+            self._predictor = Compiled.for_prediction()
+        return self._predictor
 
     @property
     def optimizer(self) -> Any:

@@ -47,10 +47,6 @@ class Identity(Layer):
         """See the class."""
         return inputs
 
-    def get_config(self) -> dict[str, Any]:
-        """See `Layer`."""
-        return super().get_config()
-
 
 @keras_export("keras.layers.ReLU")
 class ReLU(Layer):

@@ -88,10 +88,6 @@ class Dot(Merge):
         """The output has no mask."""
         return None
 
-    def get_config(self) -> dict[str, Any]:
-        """See `Layer`."""
-        return super().get_config()
-
 
 @keras_export("keras.layers.dot")
 def dot(inputs: Any, axes: Any = -1, **kwargs: Any) -> Any:

@@ -63,10 +63,6 @@ class Merge(Layer):
             return None
         return functools.reduce(jf.logical_or, mask)
 
-    def get_config(self) -> dict[str, Any]:
-        """See `Layer`."""
-        return super().get_config()
-
 
 def _same_rank(inputs: Sequence[Any]) -> list[Any]:
     rank = max(len(x.shape) for x in inputs)
@@ -199,10 +195,6 @@ class Concatenate(Merge):
             return None
         masks = [_full_mask(x, m) for x, m in zip(inputs, mask, strict=True)]
         return jf.any(jf.concat(masks, axis=self.axis), axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        """See `Layer`."""
-        return super().get_config()
 
 
 def _full_mask(x: Any, mask: Any) -> jf.Tensor:

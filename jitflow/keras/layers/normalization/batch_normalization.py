@@ -40,7 +40,7 @@ class BatchNormalization(Layer):
         beta_constraint: projection of the offset.
         gamma_constraint: projection of the scale.
         renorm: whether training corrects toward the moving averages.
-        renorm_clipping: dict with limits ``rmin``, ``rmax``, ``dmax`` of the correction.
+        renorm_clipping: limits ``rmin``, ``rmax``, ``dmax`` of the correction.
         renorm_momentum: how slowly the averages of the correction follow.
         synchronized: only False is supported.
 
