@@ -9,6 +9,15 @@ from math import e, inf, nan, pi
 from jitflow import config, errors, nn, ops, random
 from jitflow.benchmark import benchmark
 from jitflow.config import default_dtype, set_default_dtype
+from jitflow.control_flow import (
+    associative_scan,
+    cond,
+    fori_loop,
+    map,
+    scan,
+    switch,
+    while_loop,
+)
 from jitflow.dtypes import (
     DType,
     bfloat16,
@@ -244,6 +253,7 @@ __all__ = [
     "asarray",
     "asin",
     "asinh",
+    "associative_scan",
     "astype",
     "atan",
     "atan2",
@@ -269,6 +279,7 @@ __all__ = [
     "complex64",
     "complex128",
     "concat",
+    "cond",
     "config",
     "conj",
     "copysign",
@@ -302,6 +313,7 @@ __all__ = [
     "float64",
     "floor",
     "floor_divide",
+    "fori_loop",
     "from_dlpack",
     "full",
     "full_like",
@@ -337,6 +349,7 @@ __all__ = [
     "logical_not",
     "logical_or",
     "logical_xor",
+    "map",
     "matmul",
     "matrix_transpose",
     "max",
@@ -375,6 +388,7 @@ __all__ = [
     "roll",
     "round",
     "rsqrt",
+    "scan",
     "searchsorted",
     "set_default_dtype",
     "sigmoid",
@@ -394,6 +408,7 @@ __all__ = [
     "subtract",
     "sum",
     "swapaxes",
+    "switch",
     "take",
     "take_along_axis",
     "tan",
@@ -419,6 +434,7 @@ __all__ = [
     "vecdot",
     "vjp",
     "where",
+    "while_loop",
     "zeros",
     "zeros_like",
 ]

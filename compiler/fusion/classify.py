@@ -14,9 +14,7 @@ from compiler.ir.op import Kind
 # whoever reads them.
 VIEWS = frozenset(["broadcast_in_dim", "reshape", "transpose", "slice", "reverse"])
 # Index-dependent computations that a kernel can contain.
-COMPUTED_INDEXING = frozenset(
-    ["pad", "concatenate", "rng_bits", "gather", "patches"]
-)
+COMPUTED_INDEXING = frozenset(["pad", "concatenate", "rng_bits", "gather", "patches"])
 REDUCTIONS = frozenset(
     f"reduce_{name}" for name in ("sum", "prod", "max", "min", "and", "or")
 )

@@ -316,10 +316,19 @@ def _topological(needs: list[set[int]], priority: list[int]) -> list[int]:
     return order
 
 
+_DULL = frozenset(
+    ["convert", "compare", "select", "multiply", "add", "subtract", "and", "or"]
+)
+_SHORT = {"exponential": "exp", "logistic": "sigmoid", "reduce_sum": "sum"}
+
+
 def name_of(nodes: Iterable[Node]) -> str:
-    """A short readable name: the first few distinct ops that matter."""
-    dull = ("convert", "compare", "select", "multiply", "add", "subtract", "and")
+    """A short readable name: innermost name scopes, or the ops that matter."""
+    nodes = list(nodes)
+    places = [n.scope.split(" ")[0].split("/")[-1] for n in nodes]
+    scopes = list(dict.fromkeys(p for p in places if p))
+    if scopes:
+        return "_".join(scopes[:3])
     names = list(dict.fromkeys(n.op.name for n in nodes))
-    keen = [n for n in names if n not in dull] or names
-    short = {"exponential": "exp", "logistic": "sigmoid", "reduce_sum": "sum"}
-    return "_".join(short.get(n, n) for n in keen[:4])
+    keen = [n for n in names if n not in _DULL] or names
+    return "_".join(_SHORT.get(n, n) for n in keen[:4])

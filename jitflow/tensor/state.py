@@ -35,6 +35,9 @@ class Trace(Protocol):
     def concrete(self, tensor: Tensor) -> Any:
         """The array of a tensor that depends on captured values only."""
 
+    def convert(self, function: Any) -> Any:
+        """A function of the user with its Python control flow made traceable."""
+
 
 class Tape(Protocol):
     """What the front end asks of an active gradient tape (`jitflow.gradient`)."""
@@ -115,6 +118,15 @@ class State(threading.local):
 
 
 state = State()
+
+
+def user_function(function: Any) -> Any:
+    """What the framework calls in place of a function that the user handed over.
+
+    While tracing it is the function with its control flow converted.
+    """
+    trace = state.trace
+    return function if trace is None else trace.convert(function)
 
 
 @contextmanager

@@ -43,6 +43,8 @@ class TraceContext:
         on_attribute: called with ``(object, attribute name, location)`` when framework
             code reads a Python attribute that the graph depends on.
         may_create: whether variables may be created while this trace is active.
+        convert: what is called in place of a function that the user hands over to the
+            framework; see `jitflow.tensor.state.user_function`.
 
     Attributes:
         captures: ``(what was captured, its parameter node)`` in order of first use.
@@ -57,9 +59,12 @@ class TraceContext:
         on_frame: Callable[[FrameType], bool] | None = None,
         on_attribute: Callable[[Any, str, Location], None] | None = None,
         may_create: bool = False,
+        convert: Callable[[Any], Any] | None = None,
     ) -> None:
         self.name = name
         self.parent = parent
+        self.on_frame = on_frame
+        self.convert = convert or (lambda function: function)
         self.captures: list[tuple[Captured, Node]] = []
         self.created: list[Variable] = []
         self.closed = False

@@ -69,7 +69,8 @@ def _gradients(
     rows = np.arange(len(y))
     loss = -np.mean(np.log(chances[rows, y]))
     chances[rows, y] -= 1
-    grad, gradients = chances / len(y), []
+    grad = chances / len(y)
+    gradients: list[np.ndarray] = []
     for i in reversed(range(LAYERS)):
         gradients = [activations[i].T @ grad, grad.sum(0), *gradients]
         grad = (grad @ values[2 * i].T) * (activations[i] > 0)

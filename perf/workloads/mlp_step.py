@@ -86,7 +86,7 @@ def _torch_parts(inputs: Inputs) -> tuple[Any, Any, Any, Any]:
 
     layers: list[Any] = []
     for i in range(LAYERS):
-        linear = torch.nn.Linear(*mlp.SIZES[i : i + 2])
+        linear = torch.nn.Linear(mlp.SIZES[i], mlp.SIZES[i + 1])
         with torch.no_grad():
             linear.weight.copy_(torch.from_numpy(inputs[f"w{i}"].T))
             linear.bias.copy_(torch.from_numpy(inputs[f"b{i}"]))

@@ -223,7 +223,8 @@ def mish(x: Any) -> jf.Tensor:
 def sparsemax(x: Any, axis: int = -1) -> jf.Tensor:
     """The projection of `x` onto the probability simplex along `axis`.
 
-    Source: Martins and Astudillo, "From softmax to sparsemax", 2016.
+    Source: Martins and Astudillo, "From softmax to sparsemax", 2016. (Keras 3.15 gives
+    other numbers where more than one place is not zero: it sums the running sums.)
     """
     z = jf.moveaxis(x, axis, -1)
     ordered = jf.sort(z, axis=-1, descending=True)

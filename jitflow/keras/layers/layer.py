@@ -44,7 +44,7 @@ from jitflow.tracing.structure import flatten, map_structure
 _INPUT_KEYWORDS = ("input_shape", "batch_input_shape", "input_dim", "batch_size")
 
 
-@keras_export("keras.layers.Layer", "keras.Layer")
+@keras_export("keras.Layer", "keras.layers.Layer")
 class Layer(LayerState, Operation):
     """Base of all layers and models.
 

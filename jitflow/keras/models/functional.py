@@ -22,7 +22,7 @@ from jitflow.tensor.tensor import TracedTensor
 from jitflow.tracing.structure import flatten, map_structure, unflatten
 
 
-@keras_export("keras.models.Functional", "keras.Functional")
+@keras_export("keras.src.models.functional.Functional", "keras.models.Functional")
 class Functional(Model):
     """A model of the layers between symbolic inputs and outputs.
 

@@ -18,7 +18,7 @@ from jitflow.keras.saving.serialization import (
 from jitflow.keras.trainers.trainer import Trainer
 
 
-@keras_export("keras.models.Model", "keras.Model")
+@keras_export("keras.Model", "keras.models.Model")
 class Model(Trainer, Layer):
     """A layer with `compile`, `fit`, `evaluate` and `predict`.
 

@@ -19,7 +19,7 @@ from jitflow.keras.saving.serialization import (
 )
 
 
-@keras_export("keras.models.Sequential", "keras.Sequential")
+@keras_export("keras.Sequential", "keras.models.Sequential")
 class Sequential(Model):
     """Layers one after the other, each with one input and one output.
 

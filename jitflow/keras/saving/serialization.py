@@ -93,11 +93,13 @@ def _object_config(obj: Any) -> dict[str, Any]:
 def _class_config(cls: type, config: Any) -> dict[str, Any]:
     path = public_path(cls)
     module, name = path or (_module_of(cls), cls.__name__)
+    # Keras has no public name for some classes; it writes their own name twice.
+    unnamed = path is None or path[0].startswith("keras.src.")
     return {
         "module": module,
         "class_name": name,
         "config": serialize_keras_object(config),
-        "registered_name": None if path else get_registered_name(cls),
+        "registered_name": get_registered_name(cls) if unnamed else None,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from compiler.kernels.cache import default_cache
 from jitflow.keras.callbacks.callback_list import CallbackList
 from jitflow.keras.callbacks.progress import Display, ProgbarLogger
 from jitflow.keras.trainers.loops import Clock
@@ -23,14 +24,29 @@ class Reporter:
         bars = [c for c in callbacks.callbacks if isinstance(c, ProgbarLogger)]
         self.display = bars[0].display if bars else Display()
         self._seen: dict[int, Any] = {}
+        self._counters = default_cache().counters()
 
     def new_traces(self, step: StepFunction) -> None:
         """Describe the traces that were made since the last call."""
-        for number, record in enumerate(step.traces, start=1):
-            if id(record) not in self._seen:
-                self._seen[id(record)] = record
-                if self.verbose:
-                    self.display.line(describe_trace(step, record, number))
+        new = [
+            (number, record)
+            for number, record in enumerate(step.traces, start=1)
+            if id(record) not in self._seen
+        ]
+        if not new:
+            return
+        self._seen.update({id(record): record for _, record in new})
+        if self.verbose:
+            for number, record in new:
+                self.display.line(describe_trace(step, record, number) + self._cache())
+
+    def _cache(self) -> str:
+        """How many kernels were at hand since the last report."""
+        before, self._counters = self._counters, default_cache().counters()
+        counters = self._counters - before
+        hits = counters.memory_hits + counters.disk_hits
+        total = hits + counters.misses
+        return f", cache {hits}/{total} hits" if total else ""
 
     def times(self, clock: Clock) -> None:
         """Say where the time went."""
@@ -41,14 +57,14 @@ class Reporter:
 def describe_trace(step: StepFunction, record: Any, number: int) -> str:
     """``train_step: compiled, trace 1, 14 kernels, 402 ms``, or why it was retraced."""
     seconds = sum(record.seconds.values())
+    again = f" (traced again: {record.reason})" if number > 1 else ""
     parts = [
         "compiled" if step.jit_compile else "interpreted",
-        f"trace {number}",
+        f"trace {number}{again}",
         *_counts(record),
         f"{seconds * 1e3:.0f} ms",
     ]
-    again = f" (traced again: {record.reason})" if number > 1 else ""
-    return f"{step.name}: {', '.join(parts)}{again}"
+    return f"{step.name}: {', '.join(parts)}"
 
 
 def _counts(record: Any) -> list[str]:
@@ -56,6 +72,4 @@ def _counts(record: Any) -> list[str]:
     counts = getattr(record.concrete.executable, "counts", None)
     if not isinstance(counts, dict):
         return []
-    return [
-        f"{counts[name]} {name}" for name in ("kernels", "products") if name in counts
-    ]
+    return [f"{counts[name]} {name}" for name in ("kernels", "dots") if name in counts]

@@ -13,11 +13,17 @@ from jitflow.keras.saving import (
     register_keras_serializable,
     serialize_keras_object,
 )
+from jitflow.keras.trainers.data import (
+    pack_x_y_sample_weight,
+    unpack_x_y_sample_weight,
+)
+from jitflow.keras.trainers.py_dataset import PyDataset
 from jitflow.keras.utils.numerical import normalize, to_categorical
 from jitflow.keras.utils.random_seed import set_random_seed
 
 __all__ = [
     "CustomObjectScope",
+    "PyDataset",
     "clear_session",
     "custom_object_scope",
     "deserialize_keras_object",
@@ -26,9 +32,11 @@ __all__ = [
     "get_registered_object",
     "is_keras_tensor",
     "normalize",
+    "pack_x_y_sample_weight",
     "register_keras_serializable",
     "serialize_keras_object",
     "set_random_seed",
     "standardize_dtype",
     "to_categorical",
+    "unpack_x_y_sample_weight",
 ]

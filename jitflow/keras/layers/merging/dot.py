@@ -18,7 +18,9 @@ _LETTERS = string.ascii_lowercase
 def l2_normalize(x: Any, axis: Any) -> jf.Tensor:
     """``x`` divided by its norm along `axis`; tiny norms count as `epsilon`."""
     inverse = jf.rsqrt(jf.sum(jf.square(x), axis=axis, keepdims=True))
-    return x * jf.minimum(inverse, 1.0 / epsilon())
+    # In float16 the limit is beyond the largest number.
+    limit = min(1.0 / epsilon(), jf.finfo(x.dtype).max)
+    return x * jf.minimum(inverse, limit)
 
 
 def batch_dot(x: Any, y: Any, axes: tuple[int, int]) -> jf.Tensor:

@@ -154,7 +154,8 @@ class RMSNormalization(Layer):
 
     def build(self, input_shape: Any) -> None:
         """Make the scale."""
-        shape = tuple(input_shape[a] for a in _axis_list(self.axis))
+        self.axis = _axis_list(self.axis)
+        shape = tuple(input_shape[a] for a in self.axis)
         self.scale = self.add_weight(name="scale", shape=shape, initializer="ones")
 
     def call(self, inputs: Any) -> Any:
