@@ -148,5 +148,6 @@ class GraphBuilder(BuilderOps):
         self, outputs: Iterable[Value], aliases: Mapping[int, int] | None = None
     ) -> Graph:
         """The finished graph."""
+        outputs = list(outputs)  # a generator may still add nodes
         body = [n for n in self.nodes if n.op.name != "parameter"]
         return Graph(self.name, self.params, [*self.params, *body], outputs, aliases)

@@ -8,6 +8,7 @@ maps of this kind, so they compose over a whole kernel and cost nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from compiler.ir.dims import Dim, Shape, SymDim, exact_div
 
@@ -72,6 +73,7 @@ class Affine:
 ZERO = Affine({})
 
 
+@cache
 def identity(rank: int) -> tuple[Affine, ...]:
     """The index of a domain of the given rank in itself."""
     return tuple(Affine({d: 1}) for d in range(rank))

@@ -408,17 +408,17 @@ def _label_error(
     y: np.ndarray, place: tuple[int, ...], num_classes: int, where: str
 ) -> ArgumentError:
     value = y[place].item()
-    if y.max() == num_classes and y.min() >= 1:
-        fix = "labels start at 0: subtract 1 from them"
+    if not np.isfinite(y).all():
+        fix = "remove NaN and infinity from the labels"
+    elif y.max() == num_classes and y.min() >= 1:
+        fix = f"labels start at 0: subtract 1 from {y.min()}..{y.max()}"
     elif value < 0:
         fix = f"pass ignore_class={value} to the loss, if these samples do not count"
     else:
         fix = f"give the output layer at least {int(y.max()) + 1} units"
-    index = place[0] if len(place) == 1 or y.size == len(y) else place
+    index = place[0] if y.size == len(y) else place
     return ArgumentError(
         f"{where}: label {value} of sample {index} is not one of the "
         f"{num_classes} classes 0..{num_classes - 1} of the model's output",
-        fix=fix + f" (labels found: {y.min()} to {y.max()})"
-        if np.isfinite(y).all()
-        else "remove NaN and infinity from the labels",
+        fix=fix,
     )
