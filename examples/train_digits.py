@@ -180,7 +180,7 @@ def first_step_elsewhere(cache: str, batch_size: int) -> float:
         [sys.executable, __file__, *options],
         env={**os.environ, "JITFLOW_CACHE_DIR": cache},
         check=True,
-        capture_output=True,
+        stdout=subprocess.PIPE,
         text=True,
     )
     return float(done.stdout)

@@ -141,31 +141,40 @@ def first_calls(
     variants = [variant for variant in variants if variant.compiles]
     cold = Comparison(f"{name}_cold", f"{title}, cold", load=load)
     warm = Comparison(f"{name}_warm", f"{title}, disk cache", load=load)
-    imports = Comparison(f"{workload.name}_import", "import", load=load, work=False)
+    imports = Comparison(
+        f"{workload.name}_import", f"import, {workload.title}", load=load, work=False
+    )
     reference = workload.reference(workload.inputs())
     with ExitStack() as stack:
-        folders = {v.label: _folder(stack) for v in variants}
-        filled: list[Variant] = []
-        for variant in variants:
-            try:
-                _first(workload, variant, folders[variant.label], reference, True)
-                filled.append(variant)
-            except WorkerError as error:
-                say(f"  {variant.label}: left out, {error}")
+        folders = _filled_caches(workload, variants, reference, stack, say)
         for turn in range(rounds):
-            for variant in rotated(filled, turn):
+            for variant in rotated(list(folders), turn):
                 with tempfile.TemporaryDirectory(prefix="perf-") as empty:
                     facts = _first(workload, variant, Path(empty), reference, False)
                 cold.add(variant.label, facts["first"])
                 imports.add(variant.label, facts["import"])
-                folder = folders[variant.label]
-                facts = _first(workload, variant, folder, reference, True)
+                facts = _first(workload, variant, folders[variant], reference, True)
                 warm.add(variant.label, facts["first"])
     return [cold, warm, imports]
 
 
-def _folder(stack: ExitStack) -> Path:
-    return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="perf-")))
+def _filled_caches(
+    workload: Workload,
+    variants: list[Variant],
+    reference: list[np.ndarray],
+    stack: ExitStack,
+    say: Say,
+) -> dict[Variant, Path]:
+    """A cache folder for every variant that works, filled by one process."""
+    folders = {}
+    for variant in variants:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="perf-"))
+        try:
+            _first(workload, variant, Path(folder), reference, True)
+            folders[variant] = Path(folder)
+        except WorkerError as error:
+            say(f"  {variant.label}: left out, {error}")
+    return folders
 
 
 def _first(

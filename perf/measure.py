@@ -12,15 +12,20 @@ from perf.workload import OURS
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of one variant over the rounds: median and median absolute deviation."""
+    """Seconds of one variant over the rounds: median and median absolute deviation.
+
+    Of a single round the deviation is not known: None.
+    """
 
     median: float
-    deviation: float
+    deviation: float | None
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Measured:
         """Summarise the rounds' figures."""
         middle = median(seconds)
+        if len(seconds) == 1:
+            return cls(middle, None)
         return cls(middle, median(abs(s - middle) for s in seconds))
 
 
@@ -35,8 +40,8 @@ class Ratio:
 
     @property
     def certain(self) -> bool:
-        """Whether every round agrees on who is faster."""
-        return self.low > 1.0 or self.high < 1.0
+        """Whether all of several rounds agree on who is faster."""
+        return self.low < self.high and (self.low > 1.0 or self.high < 1.0)
 
 
 @dataclass

@@ -30,12 +30,14 @@ def duration(seconds: float) -> str:
 
 def spread(measured: Measured) -> str:
     """Median and relative deviation: ``1.66 ms ±2%``."""
-    share = measured.deviation / measured.median if measured.median else 0.0
+    if measured.deviation is None:
+        return duration(measured.median)
+    share = measured.deviation / measured.median
     return f"{duration(measured.median)} ±{share:.0%}"
 
 
 def ratio_text(ratio: Ratio | None) -> str:
-    """``2.31× (2.20–2.40)``; a ~ in front where the rounds disagree on the faster."""
+    """``2.31× (2.20–2.40)``; a ~ in front where rounds do not settle it."""
     if ratio is None:
         return "-"
     sign = "" if ratio.certain else "~"

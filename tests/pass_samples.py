@@ -728,7 +728,79 @@ def _dots() -> list[Sample]:
     ]
 
 
+def _windows() -> list[Sample]:
+    conv = {"strides": (2, 1), "low": (1, 0), "high": (0, 1), "dilation": (1, 2)}
+    pool = {
+        "window": (1, 2, 3, 1),
+        "strides": (1, 2, 1, 1),
+        "low": (0, 1, 0, 0),
+        "high": (0, 0, 1, 0),
+        "dilation": (1, 1, 2, 1),
+    }
+    image, out = (2, 6, 7, 4), (2, 3, 4, 6)
+    samples = []
+    for groups in (1, 2):
+        attrs = {**conv, "groups": groups}
+        kernel = (3, 3, 4 // groups, 6)
+        samples += [
+            S(
+                "convolution",
+                lambda b, x, w, attrs=attrs: b.convolution(x, w, **attrs),
+                (image, kernel),
+                WIDE,
+            ),
+            S(
+                "convolution_input_gradient",
+                lambda b, g, w, attrs=attrs: b.convolution_input_gradient(
+                    g, w, shape=image, **attrs
+                ),
+                (out, kernel),
+                WIDE,
+            ),
+            S(
+                "convolution_filter_gradient",
+                lambda b, x, g, attrs=attrs, kernel=kernel: (
+                    b.convolution_filter_gradient(x, g, shape=kernel, **attrs)
+                ),
+                (image, out),
+                WIDE,
+            ),
+        ]
+    pooled = (2, 3, 4, 4)
+    return [
+        *samples,
+        *(
+            S(
+                "reduce_window",
+                lambda b, x, how=how: b.reduce_window(x, combine=how, **pool),
+                (image,),
+                WIDE,
+            )
+            for how in ("add", "max", "min")
+        ),
+        S(
+            "select_and_scatter",
+            lambda b, x, g: b.select_and_scatter(x, g, select="max", **pool),
+            (image, pooled),
+            WIDE,
+        ),
+        *(
+            S(
+                "arg_reduce",
+                lambda b, x, how=how, axis=axis: b.arg_reduce(
+                    x, axis=axis, dtype=t.i32, kind=how
+                ),
+                ((4, 5, 6),),
+                (*REALS, t.bool_),
+            )
+            for how in ("max", "min")
+            for axis in (0, 2)
+        ),
+    ]
+
+
 SAMPLES: tuple[Sample, ...] = (
+    *_windows(),
     *_canonical(),
     *_folding(),
     *_neutral(),

@@ -52,9 +52,9 @@ SAMPLES = {
     "log_cosh": (REAL, LOGITS, {}, np.log(np.cosh(ERROR)).mean(-1)),
     "huber": (
         *(REAL, LOGITS, {"delta": 0.7}),
-        np.where(
-            abs(ERROR) < 0.7, ERROR**2 / 2, 0.7 * abs(ERROR) - 0.7**2 / 2
-        ).mean(-1),
+        np.where(abs(ERROR) < 0.7, ERROR**2 / 2, 0.7 * abs(ERROR) - 0.7**2 / 2).mean(
+            -1
+        ),
     ),
     "cosine_similarity": (REAL, LOGITS, {}, -(unit(REAL) * unit(LOGITS)).sum(-1)),
     "kl_divergence": (

@@ -27,7 +27,7 @@ def feed(metric, y_true, y_pred, weights=None):
 
 
 def rank_of_label():
-    return (P > P[range(12), LABELS][:, None]).sum(-1)
+    return (P[range(12), LABELS][:, None] < P).sum(-1)
 
 
 PER_SAMPLE = {
@@ -123,8 +123,8 @@ def test_auc_is_the_share_of_ordered_pairs():
 
 
 def test_f1_of_classes():
-    tp = np.array([((BEST == c) & (LABELS == c)).sum() for c in range(4)])
-    total = [(BEST == c).sum() + (LABELS == c).sum() for c in range(4)]
+    tp = np.array([((c == BEST) & (c == LABELS)).sum() for c in range(4)])
+    total = [(c == BEST).sum() + (c == LABELS).sum() for c in range(4)]
     expected = 2 * tp / np.maximum(total, 1)
     np.testing.assert_allclose(feed(metrics.F1Score(), ONE_HOT, P), expected, rtol=1e-4)
     macro = feed(metrics.F1Score(average="macro"), ONE_HOT, P)

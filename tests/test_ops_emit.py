@@ -71,6 +71,16 @@ class ProbeBuilder(ScalarBuilder):
         """An index limited to [low, high]."""
         return np.clip(self._array(index), low, high)
 
+    def read_index(self, operand: int, index: Any) -> np.ndarray:
+        """Elements of an integer operand as an index."""
+        parts = [self._array(i) for i in index]
+        return np.asarray(self.inputs[operand][tuple(parts)]).astype(np.int64)
+
+    def within(self, index: Any, extent: int) -> Expr:
+        """Whether an index lies in [0, extent)."""
+        place = self._array(index)
+        return self._name(np.asarray((place >= 0) & (place < extent)))
+
     def where(self, condition: Expr, a: Expr, b: Expr) -> Expr:
         """One of two values."""
         return self.select(condition, a, b)

@@ -94,8 +94,9 @@ class TestRatios:
         ratio = comparison(rounds).ratio()
         assert ratio is not None and (ratio.peer, ratio.median) == ("jax", 1.5)
 
-    def test_rounds_that_disagree_are_marked(self) -> None:
-        ratio = comparison({"jitflow": [1.0, 1.0], "jax": [0.9, 1.2]}).ratio()
+    @pytest.mark.parametrize("theirs", [[0.9, 1.2], [2.0]])
+    def test_what_rounds_do_not_settle_is_marked(self, theirs: list[float]) -> None:
+        ratio = comparison({"jitflow": [1.0] * len(theirs), "jax": theirs}).ratio()
         assert ratio is not None and not ratio.certain
         assert report.ratio_text(ratio).startswith("~")
 
@@ -114,6 +115,7 @@ class TestRatios:
 
     def test_summary_is_median_and_absolute_deviation(self) -> None:
         assert Measured.of([1.0, 2.0, 9.0]) == Measured(2.0, 1.0)
+        assert Measured.of([1.0]) == Measured(1.0, None)
 
 
 class TestSelection:

@@ -45,6 +45,10 @@ class BuilderOps:
 
         return call
 
+    def needs(self, operand: int) -> bool:
+        """Whether a vjp rule has to compute the cotangent of this operand."""
+        return True
+
     def constant(self, array: Any) -> Any:
         """A literal array."""
         return self.apply(op_table.get("constant"), (), {"value": Literal(array)})

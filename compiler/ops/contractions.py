@@ -129,9 +129,10 @@ class DotGeneral:
             (contract[i], batch[i], free_dims(ranks[i], contract[i], batch[i]))
             for i in (0, 1)
         )
-        dp = _operand_gradient(b, g, q, left, right, True)
-        dq = _operand_gradient(b, g, p, right, left, False)
-        return dp, dq
+        return (
+            _operand_gradient(b, g, q, left, right, True) if b.needs(0) else None,
+            _operand_gradient(b, g, p, right, left, False) if b.needs(1) else None,
+        )
 
     def jvp(b: Any, ts: Any, y: Any, p: Any, q: Any, **attrs: Any) -> Any:
         pairs = ((ts[0], q), (p, ts[1]))

@@ -51,7 +51,11 @@ def binary(
         return p
 
     def vjp(b: Any, g: Any, y: Any, p: Any, q: Any) -> tuple[Any, ...]:
-        return tuple(partial(b, g, y, p, q) for partial in linear)
+        first, second = linear
+        return (
+            first(b, g, y, p, q) if b.needs(0) else None,
+            second(b, g, y, p, q) if b.needs(1) else None,
+        )
 
     def jvp(b: Any, ts: Any, y: Any, p: Any, q: Any) -> Any:
         pairs = zip(linear, ts, strict=True)

@@ -62,7 +62,7 @@ def cond(
     """
     functions = (_bound(false_fn, operands), _bound(true_fn, operands))
     if not is_traced(pred):
-        return functions[bool(truth(pred))]()
+        return functions[known_truth(pred)]()
     index = builder.convert(truth(pred), dtype=int32)
     return choose(index, functions, ("false_fn", "true_fn"))
 
@@ -111,6 +111,13 @@ def _array_as_tensor(leaf: Any) -> Any:
 def is_traced(value: Any) -> bool:
     """Whether the value is known only when the compiled code runs."""
     return state.trace is not None and isinstance(value, Tensor | Variable)
+
+
+def known_truth(value: Any) -> bool:
+    """A condition that is known now, as a Python bool."""
+    if state.trace is None and isinstance(value, Tensor | Variable | np.ndarray):
+        return bool(truth(value))
+    return bool(value)
 
 
 def truth(value: Any, name: str = "pred") -> Tensor:

@@ -14,7 +14,7 @@ from jitflow.control_flow.body import (
     run_body,
 )
 from jitflow.control_flow.branches import cond as choose_cond
-from jitflow.control_flow.branches import is_traced, truth
+from jitflow.control_flow.branches import is_traced, known_truth, truth
 from jitflow.control_flow.errors import ControlFlowError
 from jitflow.control_flow.scans import run_scan
 from jitflow.control_flow.slots import slot_of
@@ -104,7 +104,7 @@ def _eager_while(
 ) -> Any:
     loop = LoopState.of(value, "loop_vars")
     count = 0
-    while (limit is None or count < int(limit)) and bool(truth(test(value), "cond")):
+    while (limit is None or count < int(limit)) and known_truth(test(value)):
         value = step(value)
         check_eager(loop, value)
         count += 1

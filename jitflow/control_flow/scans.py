@@ -1,4 +1,4 @@
-"""`scan`, `map` and `associative_scan`: loops over slices of their operands."""
+"""`scan` and `associative_scan`: loops over slices of their operands."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def _no_rows(rows: _Rows, arrays: Sequence[Tensor]) -> list[Any]:
     return [
         x
         if (s := _row_slot(x)).type is None
-        else zeros((0, *s.type.shape), s.type.dtype)
+        else zeros((0, *s.type.shape), dtype=s.type.dtype)
         for x in body.leaves[len(rows.loop.leaves) :]
     ]
 
@@ -268,25 +268,6 @@ def _unrolled_scan(
     pairs = zip(first, last, strict=True)
     joined = [a if slot_of(a).type is None else concat([a, b]) for a, b in pairs]
     return loop.leaves, joined
-
-
-# -- map ----------------------------------------------------------------------------
-
-
-def map(f: Callable[[Any], Any], xs: Any) -> Any:
-    """`f` of each slice of `xs` along the first dimension, stacked.
-
-    Slices are taken one after the other; `jf.vmap` computes them together.
-
-    Args:
-        f: takes a slice (in the structure of `xs`), returns tensors.
-        xs: a tensor or a structure of tensors.
-
-    Raises:
-        ShapeError: if the slices differ in number.
-    """
-    f = user_function(f)
-    return scan(lambda _, x: (None, f(x)), None, xs)[1]
 
 
 # -- associative_scan -----------------------------------------------------------------

@@ -47,7 +47,7 @@ class OutputPlan:
     that is returned as it was (kept in ``constants``).
     """
 
-    __slots__ = ("constants", "kind", "positions", "structure")
+    __slots__ = ("constants", "count", "kind", "positions", "structure")
 
     def __init__(self, structure: Structure, leaves: Sequence[Any]) -> None:
         self.structure = structure
@@ -59,6 +59,7 @@ class OutputPlan:
             self.positions.append(count if traced else -1)
             self.constants.append(None if traced else leaf)
             count += traced
+        self.count = count
         self.kind = self._shortcut(count)
 
     def _shortcut(self, count: int) -> str:
@@ -75,7 +76,7 @@ class OutputPlan:
             return wrap(results[0])
         if self.kind == "tuple":
             return tuple([wrap(results[i]) for i in self.positions])
-        return self.assemble([wrap(r) for r in results])
+        return self.assemble([wrap(r) for r in results[: self.count]])
 
     def assemble(self, tensors: Sequence[Tensor]) -> Any:
         """The return value with these tensors in it."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
-from jitflow.ops.dispatch import builder
+from compiler.ir import op as op_table
+from compiler.ir.op import Kind, Op
+from jitflow.ops.dispatch import TensorBuilder, builder
+from jitflow.ops.eager import EAGER
+from jitflow.tensor.floating_errors import enter, leave
 from jitflow.tensor.state import state
-from jitflow.tensor.tensor import TracedTensor
+from jitflow.tensor.tensor import TracedTensor, wrap
+
+
+_CONTROL = Kind.CONTROL
 
 
 class Record(NamedTuple):
@@ -21,6 +28,52 @@ class Record(NamedTuple):
     inputs: tuple[Any, ...]
     outputs: tuple[Any, ...]
     attrs: Any
+
+
+class _Selective(TensorBuilder):
+    """Tells the rules which operands need a cotangent; without a mask, all do."""
+
+    def __init__(self, mask: tuple[bool, ...]) -> None:
+        self._mask = mask
+
+    def needs(self, operand: int) -> bool:
+        return not self._mask or self._mask[operand]
+
+
+class _Immediate(_Selective):
+    """For sweeps that nothing traces or records: ops go straight to NumPy."""
+
+    def apply(self, op: Op, inputs: tuple[Any, ...], attrs: Mapping[str, Any]) -> Any:
+        result = (EAGER.get(op) or op.evaluate)(*[x._data for x in inputs], **attrs)
+        if type(result) is tuple:
+            return tuple(wrap(r) for r in result)
+        return wrap(result)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        record = op_table.get(name)
+        run = EAGER.get(record) or record.evaluate
+
+        def call(*inputs: Any, **attrs: Any) -> Any:
+            result = run(*[x._data for x in inputs], **attrs)
+            if type(result) is tuple:
+                return tuple(wrap(r) for r in result)
+            return wrap(result)
+
+        setattr(self, name, call)
+        return call
+
+
+# Builders by (class, mask): they hold nothing but methods, found once.
+_BUILDERS: dict[tuple[type[_Selective], tuple[bool, ...]], _Selective] = {}
+
+
+def _builder(kind: type[_Selective], mask: tuple[bool, ...]) -> _Selective:
+    found = _BUILDERS.get((kind, mask))
+    if found is None:
+        found = _BUILDERS[kind, mask] = kind(mask)
+    return found
 
 
 def pull_back(
@@ -38,17 +91,15 @@ def pull_back(
     """
     wanted = {id(s) for s in sources}
     path, reached = _downstream(records, wanted)
-    grads: dict[int, Any] = {}
-    for target, seed in seeds:
-        _accumulate(grads, target, seed)
-    for record in reversed(path):
-        cotangents = _take(record, grads, wanted)
-        if cotangents is None:
-            continue
-        with _as_made_by(record.outputs[0]):
-            for x, g in zip(record.inputs, _pull(record, cotangents), strict=True):
-                if g is not None and id(x) in reached:
-                    _accumulate(grads, x, g)
+    if state.trace is not None or state.tapes:
+        grads = _sweep(path, reached, wanted, seeds, _Selective, builder.add)
+    else:
+        token = enter()
+        try:
+            add = _builder(_Immediate, ()).add
+            grads = _sweep(path, reached, wanted, seeds, _Immediate, add)
+        finally:
+            leave(token)
     return [grads.get(id(s)) for s in sources]
 
 
@@ -59,44 +110,73 @@ def _downstream(
     reached = set(sources)
     path = []
     for record in records:
-        if record.op.vjp is None or reached.isdisjoint(map(id, record.inputs)):
+        if reached.isdisjoint(map(id, record.inputs)) or record.op.vjp is None:
             continue
-        reached.update(id(t) for t in record.outputs if t.dtype.is_inexact)
+        for t in record.outputs:
+            if t.dtype.is_inexact:
+                reached.add(id(t))
         path.append(record)
     return path, reached
 
 
-def _accumulate(grads: dict[int, Any], tensor: Any, gradient: Any) -> None:
-    key = id(tensor)
-    before = grads.get(key)
-    grads[key] = gradient if before is None else builder.add(before, gradient)
+def _sweep(
+    path: Sequence[Record],
+    reached: set[int],
+    wanted: set[int],
+    seeds: Sequence[tuple[Any, Any]],
+    kind: type[_Selective],
+    add: Callable[[Any, Any], Any],
+) -> dict[int, Any]:
+    """Cotangents by identity, those of `wanted` at least."""
+    grads: dict[int, Any] = {}
+    for target, seed in seeds:
+        before = grads.get(id(target))
+        grads[id(target)] = seed if before is None else add(before, seed)
+    tracing = state.trace is not None
+    for record in reversed(path):
+        op, inputs, outputs, attrs = record
+        cotangent = _take(outputs, grads, wanted)
+        if cotangent is None:
+            continue
+        mask = tuple([id(x) in reached for x in inputs])
+        # Rules of control flow run those of other ops, which the mask does not fit.
+        control = type(op) is Op and op.kind is _CONTROL
+        b = _builder(kind, () if control else mask)
+        y = outputs if len(outputs) > 1 else outputs[0]
+        if tracing:
+            with _as_made_by(outputs[0]):
+                found = op.vjp(b, cotangent, y, *inputs, **attrs)
+        else:
+            found = op.vjp(b, cotangent, y, *inputs, **attrs)
+        for x, g, needed in zip(inputs, found, mask, strict=True):
+            if needed and g is not None:
+                key = id(x)
+                before = grads.get(key)
+                grads[key] = g if before is None else add(before, g)
+    return grads
 
 
-def _take(record: Record, grads: dict[int, Any], wanted: set[int]) -> list[Any] | None:
+def _take(outputs: tuple[Any, ...], grads: dict[int, Any], wanted: set[int]) -> Any:
     """The finished cotangents of an op's results; None if no target needs them."""
-    found = [grads.get(id(t)) for t in record.outputs]
-    for t in record.outputs:
-        if id(t) not in wanted:
-            grads.pop(id(t), None)
-    return None if all(g is None for g in found) else found
-
-
-def _pull(record: Record, cotangents: list[Any]) -> Sequence[Any]:
-    outputs = record.outputs
     if len(outputs) == 1:
-        g, y = cotangents[0], outputs[0]
-        return record.op.vjp(builder, g, y, *record.inputs, **record.attrs)
-    full = tuple(
+        key = id(outputs[0])
+        return grads.get(key) if key in wanted else grads.pop(key, None)
+    found = []
+    for t in outputs:
+        key = id(t)
+        found.append(grads.get(key) if key in wanted else grads.pop(key, None))
+    if all(g is None for g in found):
+        return None
+    return tuple(
         builder.zeros_like(t) if g is None and t.dtype.is_inexact else g
-        for g, t in zip(cotangents, outputs, strict=True)
+        for g, t in zip(found, outputs, strict=True)
     )
-    return record.op.vjp(builder, full, outputs, *record.inputs, **record.attrs)
 
 
 @contextmanager
 def _as_made_by(output: Any) -> Iterator[None]:
     """Backward ops of a trace carry the line and the scope of their forward op."""
-    if state.trace is None or not isinstance(output, TracedTensor):
+    if not isinstance(output, TracedTensor):
         yield
         return
     node = output._value.node

@@ -12,12 +12,21 @@ from contextlib import contextmanager
 from typing import Any
 
 from compiler.ir.op import Op
-from jitflow.errors import ArgumentError, GradientError, frame_location, user_frame
+from compiler.ir.types import DType, TensorType
+from compiler.ops.common import move_axis
+from jitflow.errors import (
+    ArgumentError,
+    GradientError,
+    ShapeError,
+    frame_location,
+    user_frame,
+)
 from jitflow.gradient.backward import Record, pull_back
+from jitflow.gradient.basis import count_of, size_of_shape, unit_vectors
 from jitflow.gradient.explain import Cut, Trail, explain
+from jitflow.gradient.interpreters import batched_call, stacked
 from jitflow.ops.coerce import as_tensor
 from jitflow.ops.dispatch import builder
-from jitflow.ops.manipulation import reshape, stack
 from jitflow.tensor.state import state
 from jitflow.tensor.tensor import Operators, Tensor
 from jitflow.tensor.variable import Variable
@@ -114,7 +123,10 @@ class GradientTape:
     def record(self, op: Op, inputs: Any, outputs: Any, attrs: Any) -> None:
         """An op was applied; called by `dispatch.apply`."""
         tracked = self._tracked
-        if tracked.isdisjoint(map(id, inputs)):
+        for x in inputs:
+            if id(x) in tracked:
+                break
+        else:
             return
         results = outputs if type(outputs) is tuple else (outputs,)
         self._records.append(Record(op, inputs, results, attrs))
@@ -170,10 +182,7 @@ class GradientTape:
             GradientError: on the second use of a tape that is not persistent.
             ArgumentError: for an unknown option.
         """
-        if unconnected_gradients not in ("none", "zero"):
-            raise ArgumentError(
-                f"unconnected_gradients: {unconnected_gradients!r} : 'none' or 'zero'"
-            )
+        _check_option(unconnected_gradients)
         leaves, structure = flatten(sources)
         targets, seeds = _seeds(target, output_gradients)
         self._use()
@@ -213,7 +222,8 @@ class GradientTape:
         tensors = [t for group in groups for t in group]
         pairs = zip(targets, seeds, strict=True)
         live = [(t, seed) for t, seed in pairs if t.dtype.is_inexact]
-        found = iter(pull_back(list(self._records), live, tensors))
+        # The sweep may be recorded too: what it adds is not its business.
+        found = iter(pull_back(tuple(self._records), live, tensors))
         return [_total([next(found) for _ in group]) for group in groups]
 
     def _source_tensors(self, source: Any) -> list[Any]:
@@ -243,6 +253,8 @@ class GradientTape:
     ) -> Any:
         """Derivative of every element of `target` with respect to each source.
 
+        All rows are computed in one batched backward pass.
+
         Args:
             target: a tensor of static shape.
             sources: see `gradient`.
@@ -252,24 +264,74 @@ class GradientTape:
             Tensors of shape ``target.shape + source.shape``.
 
         Raises:
-            GradientError: see `gradient`.
+            GradientError: see `gradient`; and for a target of open shape.
         """
+        _check_option(unconnected_gradients)
         target = as_tensor(target)
-        count = target.size
-        if not isinstance(count, int):
-            raise GradientError(f"jacobian of a tensor of open shape {target.shape}")
-        self._use()
+        count = count_of([target], "jacobian")
         leaves, structure = flatten(sources)
-        flat = [builder.zeros_like(target)] if not count else _basis(target)
-        with self._resting():
-            rows = [self._backward([target], [seed], leaves) for seed in flat]
+        seeds = unit_vectors(target.shape, target.dtype)
+        rows = self._rows(target, seeds, leaves, count)
         columns = [
-            _jacobian_of(target, source, list(column), unconnected_gradients)
-            for source, column in zip(leaves, zip(*rows, strict=True), strict=True)
+            _with_shape(
+                row, (*target.shape, *source.shape), source.dtype, unconnected_gradients
+            )
+            for row, source in zip(rows, leaves, strict=True)
         ]
-        if not self._persistent:
-            self._release(keep_trail=any(c is None for c in columns))
         return unflatten(structure, columns)
+
+    def _rows(
+        self, target: Tensor, seeds: Tensor, leaves: list[Any], count: int
+    ) -> list[Any]:
+        """For each source the gradients for all rows of `seeds`, stacked, or None."""
+        self._use()
+        with self._resting():
+            found = batched_call(
+                lambda seed: self._backward([target], [seed], leaves),
+                [seeds],
+                [0],
+                count,
+            )
+            rows = [None if g[0] is None else stacked(g, 0, count) for g in found]
+        if not self._persistent:
+            self._release(keep_trail=any(r is None for r in rows))
+        return rows
+
+    def batch_jacobian(
+        self, target: Any, source: Any, unconnected_gradients: str = "none"
+    ) -> Any:
+        """The Jacobian of each example of a batch.
+
+        Args:
+            target: of shape ``[batch, ...]``; each example depends on the same example
+                of `source` only.
+            source: of shape ``[batch, ...]``.
+            unconnected_gradients: see `gradient`.
+
+        Returns:
+            A tensor of shape ``[batch, *target.shape[1:], *source.shape[1:]]``.
+
+        Raises:
+            GradientError: see `jacobian`.
+            ShapeError: if the sizes of the batch differ.
+        """
+        _check_option(unconnected_gradients)
+        target = as_tensor(target)
+        if not target.shape or not source.shape or target.shape[0] != source.shape[0]:
+            raise ShapeError(
+                "batch_jacobian: target and source need one batch size in front",
+                operands={"target": target, "source": source},
+            )
+        batch, inner = target.shape[0], target.shape[1:]
+        count = size_of_shape(inner, "batch_jacobian")
+        units = unit_vectors(inner, target.dtype)
+        dims = (0, *range(2, units.ndim + 1))
+        seeds = builder.broadcast_in_dim(units, dims=dims, shape=(count, *target.shape))
+        (rows,) = self._rows(target, seeds, [source], count)
+        if rows is not None:
+            rows = move_axis(builder, rows, 0, 1)
+        shape = (batch, *inner, *source.shape[1:])
+        return _with_shape(rows, shape, target.dtype, unconnected_gradients)
 
     def why(self, target: Any, source: Any) -> str:
         """Why the gradient of `target` with respect to `source` is None, in words.
@@ -329,26 +391,15 @@ def _total(gradients: list[Any]) -> Any:
     return total
 
 
-def _basis(target: Tensor) -> list[Tensor]:
-    """One cotangent per element of `target`: 1 there and 0 elsewhere."""
-    rows = []
-    for i in range(target.size):
-        one = builder.scalar(1, target.dtype)
-        row = builder.pad(
-            builder.reshape(one, shape=(1,)),
-            builder.scalar(0, target.dtype),
-            low=(i,),
-            high=(target.size - 1 - i,),
-            interior=(0,),
+def _check_option(unconnected_gradients: str) -> None:
+    if unconnected_gradients not in ("none", "zero"):
+        raise ArgumentError(
+            f"unconnected_gradients: {unconnected_gradients!r} : 'none' or 'zero'"
         )
-        rows.append(builder.reshape(row, shape=target.shape))
-    return rows
 
 
-def _jacobian_of(target: Tensor, source: Any, rows: list[Any], unconnected: str) -> Any:
-    if all(row is None for row in rows):
-        if unconnected == "none":
-            return None
-        rows = [builder.zeros_like(as_tensor(source)) for _ in rows]
-    shape = (*target.shape, *source.shape)
-    return reshape(stack(rows)[: target.size], shape)
+def _with_shape(rows: Any, shape: Any, dtype: DType, unconnected: str) -> Any:
+    """Stacked gradients as a Jacobian; zeros for None, if they are asked for."""
+    if rows is not None:
+        return builder.reshape(rows, shape=shape)
+    return builder.full(0, TensorType(dtype, shape)) if unconnected == "zero" else None

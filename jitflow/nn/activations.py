@@ -123,9 +123,8 @@ def softplus(x: Any, /) -> Tensor:
     """``log(1 + e**x)`` without overflow."""
     x = floating(x)
     rest = e.log1p(e.exp(e.negative(e.abs(x))))
-    # x/2 + |x|/2 is max(x, 0) with the derivative 1/2 at 0, which is softplus' own.
-    half = e.add(e.multiply(x, 0.5), e.multiply(e.abs(x), 0.5))
-    return e.add(half, rest)
+    # At 0 the maximum has the derivative 1/2, which is softplus' own.
+    return e.add(e.maximum(x, 0), rest)
 
 
 @scoped

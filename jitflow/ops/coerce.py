@@ -310,5 +310,6 @@ def normalize_axes(axis: Any, rank: int, name: str) -> tuple[int, ...]:
 
 
 def is_tracing() -> bool:
-    """True while a function is being traced in this thread."""
-    return state.trace is not None
+    """True while tensors of this thread have no values that Python could look at."""
+    trace = state.trace
+    return trace is not None and trace.staging

@@ -51,6 +51,8 @@ class TraceContext:
         created: the variables that were created while tracing.
     """
 
+    staging = True
+
     def __init__(
         self,
         name: str,

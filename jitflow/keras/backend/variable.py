@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jitflow as jf
@@ -13,8 +14,8 @@ from jitflow.keras.backend.global_state import auto_name
 from jitflow.tensor.state import state
 from jitflow.tracing import init_scope
 
-_read = jf.Variable.value.fget
-assert _read is not None
+# The getter of the base class, for reading without a cast.
+_read: Callable[[Any], jf.Tensor] = vars(jf.Variable)["value"].fget
 
 
 class Variable(jf.Variable):

@@ -39,6 +39,7 @@ class DTypePolicy:
     """
 
     quantization_mode = None
+    name: str
 
     def __init__(self, name: str | None = None) -> None:
         name = dtype_policy().name if name is None else name

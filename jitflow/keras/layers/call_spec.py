@@ -34,7 +34,7 @@ class CallSpec(NamedTuple):
 
 
 @functools.cache
-def call_spec_of(cls: type, base: type) -> CallSpec:
+def call_spec_of(cls: Any, base: Any) -> CallSpec:
     """The `CallSpec` of a layer class; `base` is `Layer`."""
     parameters = list(inspect.signature(cls.call).parameters.values())[1:]
     named = [p for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]

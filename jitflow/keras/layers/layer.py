@@ -6,7 +6,6 @@ must: cast the input, build once, find `training` and masks, run `call` in a nam
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 from collections.abc import Callable
@@ -30,6 +29,13 @@ from jitflow.keras.backend.tensors import (
     symbolic_inputs,
 )
 from jitflow.keras.backend.variable import Variable
+from jitflow.keras.layers.arguments import (
+    input_shape_argument,
+    is_plain,
+    remembering_init,
+    split_by_signature,
+    unknown_keywords,
+)
 from jitflow.keras.layers.call_spec import CallSpec, call_spec_of
 from jitflow.keras.layers.input_spec import check_inputs
 from jitflow.keras.layers.state import LayerState
@@ -40,8 +46,6 @@ from jitflow.keras.saving.serialization import serialize_keras_object
 from jitflow.tensor.state import state
 from jitflow.tensor.tensor import TracedTensor
 from jitflow.tracing.structure import flatten, map_structure
-
-_INPUT_KEYWORDS = ("input_shape", "batch_input_shape", "input_dim", "batch_size")
 
 
 @keras_export("keras.Layer", "keras.layers.Layer")
@@ -76,7 +80,7 @@ class Layer(LayerState, Operation):
         if "build" in cls.__dict__:
             cls.build = _scoped_build(cls.__dict__["build"])  # type: ignore
         if "__init__" in cls.__dict__:
-            cls.__init__ = _remembering_init(cls.__dict__["__init__"])  # type: ignore
+            cls.__init__ = remembering_init(cls.__dict__["__init__"])  # type: ignore
 
     def __init__(
         self,
@@ -89,9 +93,9 @@ class Layer(LayerState, Operation):
         **kwargs: Any,
     ) -> None:
         Operation.__init__(self, name)
-        self._input_shape_argument = _input_shape_argument(kwargs)
+        self._input_shape_argument = input_shape_argument(kwargs)
         if kwargs:
-            raise _unknown_keywords(self, kwargs)
+            raise unknown_keywords(type(self), kwargs)
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self.dtype_policy = dtype_policies.get(dtype)
         self.autocast = autocast
@@ -256,7 +260,8 @@ class Layer(LayerState, Operation):
 
     @property
     def _spec(self) -> CallSpec:
-        return call_spec_of(type(self), Layer)
+        cls: Any = type(self)
+        return call_spec_of(cls, Layer)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the layer on tensors or arrays, or record a call on symbolic tensors.
@@ -440,11 +445,33 @@ class Layer(LayerState, Operation):
             config.update(self._remembered_arguments(config))
         return config
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A new layer of that configuration.
+
+        Name, trainable and dtype are also restored if the constructor does not take
+        them.
+
+        Raises:
+            ArgumentError: if the constructor takes something else.
+        """
+        taken, rest = split_by_signature(cls, config)
+        try:
+            layer = cls(**taken)
+        except TypeError as error:
+            raise ArgumentError(
+                f"{cls.__name__} cannot be made from its configuration: {error}",
+                fix="define get_config() and from_config()",
+            ) from error
+        for name, value in rest.items():
+            setattr(layer, "dtype_policy" if name == "dtype" else name, value)
+        return layer
+
     def _remembered_arguments(self, known: dict[str, Any]) -> dict[str, Any]:
         """Arguments of `__init__` that `known` lacks."""
         given = self._init_arguments or {}
         arguments = {k: v for k, v in given.items() if k not in known}
-        wrong = [k for k, v in arguments.items() if not _is_plain(v)]
+        wrong = [k for k, v in arguments.items() if not is_plain(v)]
         if wrong:
             raise ArgumentError(
                 f"{type(self).__name__} {self.name!r}: the argument {wrong[0]!r} of "
@@ -458,12 +485,6 @@ class Layer(LayerState, Operation):
 
 
 _TENSORS = frozenset((jf.Tensor, TracedTensor))
-
-
-def _is_plain(value: Any) -> bool:
-    return all(
-        isinstance(v, str | int | float | bool | type(None)) for v in flatten(value)[0]
-    )
 
 
 def _as_shapes(shapes: Any) -> Any:
@@ -485,33 +506,6 @@ def _with_masks(
         if any(m is not None for m in flatten(masks)[0]):
             kwargs = {**kwargs, mask_name: masks}
     return kwargs
-
-
-def _input_shape_argument(kwargs: dict[str, Any]) -> tuple[Any, ...] | None:
-    """The input shape that was given to the constructor, with the batch size."""
-    given = {k: kwargs.pop(k, None) for k in _INPUT_KEYWORDS}
-    if given["input_dim"] is not None:
-        given["input_shape"] = (given["input_dim"],)
-    if given["batch_input_shape"] is not None:
-        return tuple(given["batch_input_shape"])
-    if given["input_shape"] is not None:
-        return (given["batch_size"], *given["input_shape"])
-    return None
-
-
-def _unknown_keywords(layer: Layer, kwargs: dict[str, Any]) -> ArgumentError:
-    name = next(iter(kwargs))
-    known = [
-        p
-        for cls in type(layer).__mro__
-        if issubclass(cls, Layer)
-        for p in inspect.signature(inspect.unwrap(cls.__init__)).parameters
-    ]
-    near = difflib.get_close_matches(name, known, n=1)
-    return ArgumentError(
-        f"{type(layer).__name__} takes no argument {name!r}",
-        fix=f"did you mean {near[0]!r}?" if near else "remove it",
-    )
 
 
 def _scoped_build(build: Callable[..., Any]) -> Callable[..., Any]:
@@ -539,30 +533,3 @@ def _scoped_build(build: Callable[..., Any]) -> Callable[..., Any]:
 
 def _shapes_only(arguments: dict[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in arguments.items() if v is None or not callable(v)}
-
-
-def _remembering_init(init: Callable[..., None]) -> Callable[..., None]:
-    """`__init__` that notes its arguments for `get_config`."""
-    signature = inspect.signature(init)
-
-    @functools.wraps(init)
-    def wrapped(self: Layer, *args: Any, **kwargs: Any) -> None:
-        if self._init_arguments is None:
-            self._init_arguments = _bound(signature, self, args, kwargs)
-        init(self, *args, **kwargs)
-
-    return wrapped
-
-
-def _bound(
-    signature: inspect.Signature, layer: Any, args: Any, kwargs: Any
-) -> dict[str, Any]:
-    try:
-        arguments = signature.bind(layer, *args, **kwargs).arguments
-    except TypeError:  # the call itself gives the proper message
-        return {}
-    result: dict[str, Any] = {}
-    for name, value in list(arguments.items())[1:]:
-        kind = signature.parameters[name].kind
-        result.update(value if kind is inspect.Parameter.VAR_KEYWORD else {name: value})
-    return result

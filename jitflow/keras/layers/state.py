@@ -21,8 +21,14 @@ class LayerState:
     """What a layer owns, found through its attributes; a base of `Layer`."""
 
     name: str
-    _trainable: bool
     built: bool
+    _trainable: bool
+    _tracked: dict[str, Any]
+    _own_variables: list[Any]
+    _trainable_ids: set[int]
+    _losses: list[Any]
+    _building: bool
+    _init_arguments: dict[str, Any] | None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         # Here and not in __init__, so that attributes may be set before

@@ -110,7 +110,9 @@ class RootMeanSquaredError(Mean):
     ) -> None:
         super().__init__(name, dtype)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Take the targets and predictions of a batch into account."""
         y_true, y_pred = matched(y_true, y_pred)
         super().update_state(jf.square(y_pred - y_true), sample_weight)

@@ -67,7 +67,7 @@ class FBetaScore(Metric):
             self._build(y_pred.shape[-1])
         chosen = jf.astype(self._positive(y_pred), self.dtype)
         axis = None if self.average == "micro" else 0
-        weight = 1.0
+        weight: Any = 1.0
         if sample_weight is not None:
             weight = jf.expand_dims(to_tensor(sample_weight, self.dtype), axis=-1)
 

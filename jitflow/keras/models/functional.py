@@ -83,13 +83,13 @@ class Functional(Model):
             )
             for t in self._input_leaves
         ]
-        self._input_names = [spec.name for spec in specs]
+        self._input_names = [str(spec.name) for spec in specs]
         self._input_types = [as_dtype(t.dtype) for t in self._input_leaves]
         self._input_specs = specs
 
     # -------------------------------------------------------------------- description
 
-    @property
+    @property  # type: ignore[misc]
     def layers(self) -> list[Any]:
         """The layers, inputs first, by the longest way to an output."""
         return list(self._operations)
@@ -143,6 +143,10 @@ class Functional(Model):
 
     def build(self, input_shape: Any) -> None:
         """A functional model is built from the start."""
+
+    def get_build_config(self) -> dict[str, Any]:
+        """There is no shape to build for."""
+        return {"input_shape": None}
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """Run the layers on tensors (in any structure that fits the inputs).
@@ -212,10 +216,6 @@ class Functional(Model):
         check_inputs(spec, x, self)
         return x
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape(s) of the output(s) for shape(s) of input(s)."""
-        return Model.compute_output_shape(self, input_shape)
-
     # ------------------------------------------------------------------ configuration
 
     def get_config(self) -> dict[str, Any]:
@@ -224,7 +224,9 @@ class Functional(Model):
         A subclass with its own constructor has the configuration of its arguments.
         """
         if type(self) is not Functional:
-            return Model.get_config(self)
+            config = Model.get_config(self)
+            own = type(self).get_config is not Functional.get_config
+            return config if own else config | self._remembered_arguments(config)
         for tensor in self._input_leaves:
             if not isinstance(node_of(tensor).operation, InputLayer):
                 raise ArgumentError(
@@ -237,7 +239,7 @@ class Functional(Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """A new model of that configuration."""
         if "input_layers" not in config:
-            return cls(**config)
+            return Model.from_config.__func__(cls, config)  # type: ignore
         return functional_config.model_from(cls, config, custom_objects)
 
 

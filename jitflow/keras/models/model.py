@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from jitflow.errors import ArgumentError
 from jitflow.keras.backend.tensors import shapes_of
 from jitflow.keras.layers.layer import Layer
+from jitflow.keras.models import weights_file
 from jitflow.keras.models.summary import print_summary
 from jitflow.keras.saving.registration import keras_export
 from jitflow.keras.saving.serialization import (
@@ -124,6 +125,27 @@ class Model(Trainer, Layer):
             layer_range=layer_range,
         )
 
+    def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the weights to a ``.safetensors`` file; see `load_weights`.
+
+        Raises:
+            ArgumentError: if the model is not built, or the file must not be replaced.
+        """
+        weights_file.save_weights(self, filepath, overwrite)
+
+    def load_weights(self, filepath: Any, skip_mismatch: bool = False) -> None:
+        """Read the weights from a ``.safetensors`` file, all or none of them.
+
+        Args:
+            filepath: the file.
+            skip_mismatch: leave out weights that the file lacks or has otherwise.
+
+        Raises:
+            ArgumentError: if the file holds other weights than the model.
+            ShapeError: if a shape differs.
+        """
+        weights_file.load_weights(self, filepath, skip_mismatch)
+
     def to_json(self, **kwargs: Any) -> str:
         """The configuration as JSON; `model_from_json` makes a new model of it.
 
@@ -137,13 +159,7 @@ class Model(Trainer, Layer):
         """A new model of that configuration."""
         if "input_layers" in config and cls._functional_class is not None:
             return cls._functional_class.from_config(config, custom_objects)
-        try:
-            return cls(**config)
-        except TypeError as error:
-            raise ArgumentError(
-                f"{cls.__name__} cannot be made from its configuration: {error}",
-                fix="define get_config() and from_config()",
-            ) from error
+        return super().from_config(config)
 
 
 def is_functional_call(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -97,7 +97,7 @@ class Sequential(Model):
         if len(self._layers) > 1 and isinstance(self._layers[0], InputLayer):
             self.build(self._layers[0].batch_shape)
 
-    @property
+    @property  # type: ignore[misc]
     def layers(self) -> list[Any]:
         """The layers without the input."""
         skip = bool(self._layers) and isinstance(self._layers[0], InputLayer)
@@ -178,12 +178,6 @@ class Sequential(Model):
         """Name of the dtype that inputs are cast to."""
         first = self._layers[0] if self._layers else None
         return super().input_dtype if first is None else first.input_dtype
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the output for a shape of the input."""
-        for layer in self.layers:
-            input_shape = layer.compute_output_shape(input_shape)
-        return input_shape
 
     def get_config(self) -> dict[str, Any]:
         """The layers, and the shape they were built for."""

@@ -24,8 +24,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 # Functions by the name that a saved model has for them; filled at import.
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     name.rstrip("_"): getattr(operator, name)
-    for name in (*BINARY_OPERATORS, *OTHER_OPERATORS, "getitem")
+    for name in (*BINARY_OPERATORS, *OTHER_OPERATORS)
 }
+
+
+def _getitem(x: Any, key: Any) -> Any:
+    """Indexing; JSON turns the tuple of several keys into a list."""
+    several = isinstance(key, list) and not all(isinstance(k, int) for k in key)
+    return x[tuple(key) if several else key]
+
+
+_FUNCTIONS["getitem"] = _getitem
 
 
 @keras_export("keras.ops.FunctionOperation")

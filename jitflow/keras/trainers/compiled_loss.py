@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+import jitflow as jf
 from jitflow.errors import ArgumentError
 from jitflow.keras import losses as losses_module
 from jitflow.keras.losses.loss import Loss, LossFunctionWrapper
@@ -120,7 +121,8 @@ class CompiledLoss:
                 continue
             value = loss(targets[i], predictions[i], weights[i])
             if self.trackers:
-                self.trackers[i].update_state(value)
+                size = jf.size_of(predictions[i], 0, "float32")
+                self.trackers[i].update_state(value, sample_weight=size)
             value = value * self.factors[i] if self.factors[i] != 1.0 else value
             total = value if total is None else total + value
         return total

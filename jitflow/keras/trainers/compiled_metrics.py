@@ -11,7 +11,7 @@ from jitflow.keras.trainers.compiled_loss import output_kind
 from jitflow.keras.trainers.outputs import Outputs
 
 # Names whose metric depends on the shapes of targets and predictions.
-_BY_SHAPE = {
+_BY_SHAPE: dict[str, dict[str, Any]] = {
     "accuracy": {
         "binary": metrics_module.BinaryAccuracy,
         "sparse_categorical": metrics_module.SparseCategoricalAccuracy,

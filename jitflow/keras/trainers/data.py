@@ -196,7 +196,7 @@ class ArraySource(DataSource):
     def epoch(self) -> Iterator[Batch]:
         """The batches of one epoch, in a new order if asked for."""
         size = self.batch_size
-        starts = range(0, self.num_samples, size)
+        starts = list(range(0, self.num_samples, size))
         if self.shuffle == "batch":
             starts = [starts[i] for i in np.random.permutation(len(starts))]
         elif self.shuffle:
@@ -224,7 +224,7 @@ class ArraySource(DataSource):
         for array, buffer in zip(self.arrays, self._buffers, strict=True):
             out = buffer[: len(rows)]
             # Rows are in range; "clip" only spares NumPy a second buffer.
-            np.take(array, rows, axis=0, out=out, mode="clip")
+            array.take(rows, 0, out, "clip")
             gathered.append(out)
         return gathered
 

@@ -70,5 +70,6 @@ def validation_source(
                 f"validation_data: {len(validation_data)} parts, (x, y) or "
                 "(x, y, sample_weight) is needed"
             )
-        return make_source(*validation_data, batch_size=batch_size)
+        x, y, sample_weight = (*validation_data, None)[:3]
+        return make_source(x, y, sample_weight, batch_size=batch_size)
     return make_source(validation_data, batch_size=batch_size)

@@ -72,6 +72,8 @@ class Dense(Layer):
         self.input_spec = InputSpec(min_ndim=2)
         self.supports_masking = True
         self.bias: Any = None
+        self.lora_kernel_a: Any = None
+        self.lora_kernel_b: Any = None
 
     def build(self, input_shape: Any) -> None:
         """Make kernel and bias."""
@@ -104,6 +106,7 @@ class Dense(Layer):
         if not self.lora_enabled:
             return self._kernel
         update = jf.matmul(self.lora_kernel_a, self.lora_kernel_b)
+        assert self.lora_alpha is not None and self.lora_rank is not None
         total = self._kernel + (self.lora_alpha / self.lora_rank) * update
         return jf.astype(total, self.compute_dtype)
 
