@@ -392,6 +392,29 @@ def test_weights_go_to_a_file_and_back(make: Any, tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["model.safetensors"]
 
 
+@pytest.mark.parametrize("make", [sequential, residual, Subclassed])
+def test_a_model_goes_to_a_file_and_back(make: Any, tmp_path: Path) -> None:
+    model = make()
+    data = normal(5, 6 if make is residual else 4)
+    model(data)
+    model.compile(optimizer="adam", loss="mse")
+    model.save(tmp_path / "m.keras")
+    keras.backend.clear_session()
+    custom = {"Subclassed": Subclassed}
+    again = keras.models.load_model(tmp_path / "m.keras", custom_objects=custom)
+    assert (again(data).numpy() == model(data).numpy()).all()
+    assert type(again.optimizer) is type(model.optimizer)
+    plain = keras.models.load_model(tmp_path / "m.keras", custom, compile=False)
+    assert getattr(plain, "optimizer", None) is None
+    with pytest.raises(ArgumentError, match="exists"):
+        model.save(tmp_path / "m.keras", overwrite=False)
+    with pytest.raises(ArgumentError, match=r"\.keras"):
+        model.save(tmp_path / "m.h5")
+    (tmp_path / "m.keras").write_bytes(b"PK nonsense")
+    with pytest.raises(ArgumentError, match="not a model file"):
+        keras.models.load_model(tmp_path / "m.keras")
+
+
 def test_weights_files_are_checked(tmp_path: Path) -> None:
     path = tmp_path / "w.safetensors"
     with pytest.raises(ArgumentError, match="not built"):

@@ -28,7 +28,10 @@ from jitflow.tensor.variable import Variable
 
 
 class Rule(NamedTuple):
-    """Derivatives of a Python function, in the form of an op record's."""
+    """Derivatives of a Python function, in the form of an op record's.
+
+    Both functions return one value per operand or result; None is zero.
+    """
 
     name: str
     vjp: Callable[..., Any]
@@ -354,7 +357,7 @@ class BatchTrace(Interpreter):
                     None if t is None else self.tensor(t, d)
                     for t, d in zip(ts, dims, strict=True)
                 ]
-                found = _parts(rule.jvp(b, tuple(given), outputs, *inputs))
+                found = rule.jvp(b, tuple(given), outputs, *inputs)
             return tuple(None if t is None else self.whole(t) for t in found)
 
         with self.outside():
@@ -424,7 +427,7 @@ class DualTrace(Interpreter):
 
         def jvp(b: Any, ts: Any, y: Any, *xs: Any) -> Any:
             with self.inside():
-                found = _parts(rule.jvp(b, ts, outputs, *inputs))
+                found = rule.jvp(b, ts, outputs, *inputs)
             return tuple(self.inner(t) for t in found)
 
         tangents = tuple(self.tangent(x) for x in inputs)

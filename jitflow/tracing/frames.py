@@ -15,6 +15,16 @@ def _is_internal(filename: str) -> bool:
     return is_internal(filename)
 
 
+def _user_line(frame: FrameType | None) -> Location:
+    """The innermost line outside of the framework, from `frame` on outwards."""
+    while frame is not None:
+        code = frame.f_code
+        if not _is_internal(code.co_filename):
+            return Location(code.co_filename, frame.f_lineno, code.co_name)
+        frame = frame.f_back
+    return UNKNOWN
+
+
 class FrameWatcher:
     """Walks the stack once for each op: gives its line, and reports new user frames.
 
@@ -28,10 +38,12 @@ class FrameWatcher:
         # Frames are kept alive while tracing, so that their identity is unique.
         self._seen: dict[FrameType, bool] = {}
         self._bottom: FrameType | None = None
+        self._around = UNKNOWN
 
     def start(self, bottom: FrameType) -> None:
         """Walks end at `bottom`: older frames are not the trace's business."""
         self._bottom = bottom
+        self._around = _user_line(bottom)
 
     def stop(self) -> None:
         """Forget all frames."""
@@ -40,7 +52,10 @@ class FrameWatcher:
         self._on_frame = None
 
     def location(self) -> Location:
-        """The user's innermost line, or `UNKNOWN`."""
+        """The user's innermost line; the line that started the trace if none is in it.
+
+        A step of the framework's own, such as that of ``fit``, has no user frame.
+        """
         found = UNKNOWN
         frame: FrameType | None = sys._getframe(1)
         bottom = self._bottom
@@ -53,7 +68,7 @@ class FrameWatcher:
                 if self._on_frame is None:
                     break
             frame = frame.f_back
-        return found
+        return self._around if found is UNKNOWN else found
 
     def _report(self, frame: FrameType) -> None:
         started = self._on_frame is not None and self._bottom is not None

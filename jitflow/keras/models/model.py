@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from jitflow.errors import ArgumentError
 from jitflow.keras.backend.tensors import shapes_of
 from jitflow.keras.layers.layer import Layer
-from jitflow.keras.models import weights_file
+from jitflow.keras.models import model_file, weights_file
 from jitflow.keras.models.summary import print_summary
 from jitflow.keras.saving.registration import keras_export
 from jitflow.keras.saving.serialization import (
@@ -124,6 +124,10 @@ class Model(Trainer, Layer):
             show_trainable=show_trainable,
             layer_range=layer_range,
         )
+
+    def save(self, filepath: Any, overwrite: bool = True) -> None:
+        """Write the whole model to a ``.keras`` file; see `keras.models.save_model`."""
+        model_file.save_model(self, filepath, overwrite)
 
     def save_weights(self, filepath: Any, overwrite: bool = True) -> None:
         """Write the weights to a ``.safetensors`` file; see `load_weights`.

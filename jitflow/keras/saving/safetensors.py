@@ -20,9 +20,19 @@ from jitflow.dtypes import as_dtype
 from jitflow.errors import ArgumentError
 
 _NAMES = {
-    "bool": "BOOL", "uint8": "U8", "uint16": "U16", "uint32": "U32",
-    "uint64": "U64", "int8": "I8", "int16": "I16", "int32": "I32", "int64": "I64",
-    "float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64",
+    "bool": "BOOL",
+    "uint8": "U8",
+    "uint16": "U16",
+    "uint32": "U32",
+    "uint64": "U64",
+    "int8": "I8",
+    "int16": "I16",
+    "int32": "I32",
+    "int64": "I64",
+    "float16": "F16",
+    "bfloat16": "BF16",
+    "float32": "F32",
+    "float64": "F64",
     "complex64": "C64",
 }
 _DTYPES = {short: as_dtype(name).np for name, short in _NAMES.items()}
