@@ -33,6 +33,12 @@ class TypeInferenceError(CompilerError):
     code = "JF101"
 
 
+class UnknownOpError(CompilerError, AttributeError):
+    """There is no op of that name; builders have ops as attributes."""
+
+    code = "JF108"
+
+
 class VerifyError(CompilerError):
     """A graph is not well formed; always a bug of the pass that is named."""
 

@@ -178,4 +178,25 @@ def _bind(value: Any, bindings: Mapping[str, int]) -> Any:
         return tuple(_bind(v, bindings) for v in value)
     if isinstance(value, TensorType):
         return value.with_shape(_bind(value.shape, bindings))
+    if isinstance(value, Graph) and any(_has_symbol(n.types) for n in value.nodes):
+        return _bind_graph(value, bindings)
     return value
+
+
+def _has_symbol(types: Iterable[TensorType]) -> bool:
+    return any(not isinstance(d, int) for t in types for d in t.shape)
+
+
+def _bind_graph(graph: Graph, bindings: Mapping[str, int]) -> Graph:
+    new: dict[Value, Value] = {}
+    made: dict[Node, Node] = {}
+    for node in graph.nodes:
+        inputs = tuple(new[v] for v in node.inputs)
+        types = tuple(_bind(t, bindings) for t in node.types)
+        attrs = bind_attrs(node.attrs, bindings)
+        bound = Node(node.op, inputs, attrs, types, node.loc, node.scope)
+        made[node] = bound
+        new.update(zip(node.outputs, bound.outputs, strict=True))
+    params = [made[p] for p in graph.params]
+    outputs = [new[v] for v in graph.outputs]
+    return Graph(graph.name, params, list(made.values()), outputs, graph.aliases)

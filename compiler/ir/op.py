@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from compiler.errors import CompilerError
+from compiler.errors import CompilerError, UnknownOpError
 
 
 class Kind(enum.Enum):
@@ -137,11 +137,11 @@ def get(name: str) -> Op:
     """The record of an op.
 
     Raises:
-        CompilerError: for an unknown name.
+        UnknownOpError: for an unknown name.
     """
     record = _TABLE.get(name)
     if record is None:
-        raise CompilerError(f"unknown op {name!r}", fix="import compiler.ops first")
+        raise UnknownOpError(f"unknown op {name!r}", fix="import compiler.ops first")
     return record
 
 

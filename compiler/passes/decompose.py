@@ -95,6 +95,12 @@ def _position_of_extremum(m: Match) -> Value | None:
 
 RULES: tuple[Rule, ...] = (
     Rule(
+        "custom_derivative",
+        apply_of("custom_derivative"),
+        lambda m: m.operands[0],
+        "custom_derivative(value, ...) -> value: derivatives have been taken by now",
+    ),
+    Rule(
         "arg_reduce",
         apply_of("arg_reduce"),
         _position_of_extremum,

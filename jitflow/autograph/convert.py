@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jitflow.autograph.source import find_function
 from jitflow.autograph.transform import RUNTIME, transform
 from jitflow.errors import ArgumentError
-from jitflow.function.sources import is_user_file
+from jitflow.tracing.frames import is_user_file
 
 _MARK = "_jitflow_do_not_convert"
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR

@@ -1,8 +1,8 @@
-"""From the syntax tree of a function to one whose control flow is decided at run time.
+"""From the syntax tree of a function to one that decides its control flow at run time.
 
 Every branch and loop becomes functions over the names it assigns, handed to an operator
-of `jitflow.autograph.operators`, which runs them or stages them. Line and column numbers
-stay, so that errors point at what the user wrote.
+of `jitflow.autograph.operators`, which runs them or stages them. Line and column
+numbers stay, so that errors point at what the user wrote.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def transform(node: FunctionNode, name: str, owner: str) -> ast.FunctionDef:
 
 
 def _strip(arguments: ast.arguments) -> None:
-    """Defaults and annotations belong to the function object: they are not evaluated."""
+    """Defaults and annotations belong to the function object."""
     arguments.defaults = [ast.Constant(None) for _ in arguments.defaults]
     arguments.kw_defaults = [d and ast.Constant(None) for d in arguments.kw_defaults]
     given = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs]
@@ -239,7 +239,8 @@ class _Transformer(ast.NodeTransformer):
         """A name that may be unbound is unbound by assignment."""
         out: list[ast.stmt] = []
         for target in node.targets:
-            if isinstance(target, ast.Name) and target.id in self.maybe_unbound:
+            is_name = isinstance(target, ast.Name)
+            if is_name and target.id in self.maybe_unbound:
                 code = f"{target.id} = {RUNTIME}.Undefined({target.id!r})"
                 out.append(_placed(_statement(code), node))
             else:
@@ -302,7 +303,9 @@ class _Transformer(ast.NodeTransformer):
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
         node.id = self._mangled(node.id)
-        if isinstance(node.ctx, ast.Load) and node.id in self.maybe_unbound:
+        ours = node.id.endswith("__")
+        loads = isinstance(node.ctx, ast.Load) and not ours
+        if loads and node.id in self.maybe_unbound:
             return _placed_shallow(_call("bound", node), node)
         return node
 

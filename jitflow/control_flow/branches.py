@@ -34,8 +34,6 @@ from jitflow.tensor.state import user_function
 from jitflow.tracing.scalar import TracedScalar
 from jitflow.tracing.structure import leaf_paths, map_structure, unflatten
 
-Merge = Callable[[str, Sequence[Slot], Sequence[str]], Slot]
-
 
 def cond(
     pred: Any,
@@ -139,7 +137,7 @@ def truth(value: Any, name: str = "pred") -> Tensor:
     return builder.compare(tensor, builder.zeros_like(tensor), direction="NE")
 
 
-def merge_strictly(path: str, slots: Sequence[Slot], names: Sequence[str]) -> Slot:
+def merged_slot(path: str, slots: Sequence[Slot], names: Sequence[str]) -> Slot:
     """The common slot of a result of all branches.
 
     Raises:
@@ -157,7 +155,7 @@ def choose(
     index: Tensor,
     functions: Sequence[Callable[[], Any]],
     names: Sequence[str],
-    merge: Merge = merge_strictly,
+    adjust: Callable[[Sequence[Body]], None] | None = None,
     keep_weak: bool = False,
 ) -> Any:
     """Stage the choice among functions without arguments.
@@ -166,14 +164,16 @@ def choose(
         index: int32 of rank 0.
         functions: the branches.
         names: theirs, for messages.
-        merge: decides what a result is, given its slot in each branch.
+        adjust: called with the traced bodies; may change what they return.
         keep_weak: see `leaf_of`.
     """
     bodies = [
         run_body(_graph_name(name), lambda _, f=f: f())
         for name, f in zip(names, functions, strict=True)
     ]
-    slots = _merged(bodies, names, merge)
+    if adjust is not None:
+        adjust(bodies)
+    slots = _merged(bodies, names)
     variables = {id(v): v for body in bodies for v in body.trace.assigned()}
     outputs = [_outputs(body, slots, list(variables.values())) for body in bodies]
     consts = common_captures(bodies)
@@ -201,7 +201,7 @@ def _graph_name(name: str) -> str:
     return "".join(c if c.isalnum() else "_" for c in name).strip("_")
 
 
-def _merged(bodies: Sequence[Body], names: Sequence[str], merge: Merge) -> list[Slot]:
+def _merged(bodies: Sequence[Body], names: Sequence[str]) -> list[Slot]:
     first = bodies[0]
     for body, name in zip(bodies, names, strict=True):
         if body.structure != first.structure:
@@ -214,7 +214,7 @@ def _merged(bodies: Sequence[Body], names: Sequence[str], merge: Merge) -> list[
     paths = leaf_paths(shape, "the result")
     columns = zip(*(body.leaves for body in bodies), strict=True)
     return [
-        merge(path, [slot_of(leaf) for leaf in column], names)
+        merged_slot(path, [slot_of(leaf) for leaf in column], names)
         for path, column in zip(paths, columns, strict=True)
     ]
 

@@ -23,6 +23,7 @@ from jitflow.control_flow.state import (
     Step,
     carriers,
     in_order,
+    next_strictly,
     variables_after,
 )
 from jitflow.errors import ArgumentTypeError
@@ -120,7 +121,7 @@ def check_eager(loop: LoopState, value: Any) -> None:
     leaves, structure = flatten(value)
     loop.check_structure(structure, "the loop's state")
     rows = zip(loop.paths, loop.slots, leaves, strict=True)
-    loop.slots = [loop.advance(p, slot, slot_of(leaf)) for p, slot, leaf in rows]
+    loop.slots = [next_strictly(p, slot, slot_of(leaf)) for p, slot, leaf in rows]
 
 
 def eager_leaf(leaf: Any) -> Any:

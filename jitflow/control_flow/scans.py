@@ -9,7 +9,13 @@ from compiler.ir import op as op_table
 from compiler.ir.types import TensorType
 from jitflow.control_flow.body import common_captures, results_of
 from jitflow.control_flow.slots import Slot, leaf_of, slot_of
-from jitflow.control_flow.state import LoopState, carriers, in_order, variables_after
+from jitflow.control_flow.state import (
+    LoopState,
+    carriers,
+    in_order,
+    next_strictly,
+    variables_after,
+)
 from jitflow.errors import ArgumentError, ShapeError
 from jitflow.ops.coerce import as_tensor, normalize_axis
 from jitflow.ops.creation import zeros
@@ -136,7 +142,7 @@ def _eager_scan(
         found = rows.step([*leaves, *(x[i] for x in arrays)])
         leaves = found[:width]
         table = zip(loop.paths, loop.slots, leaves, strict=True)
-        loop.slots = [loop.advance(p, s, slot_of(leaf)) for p, s, leaf in table]
+        loop.slots = [next_strictly(p, s, slot_of(leaf)) for p, s, leaf in table]
         made.append(found[width:])
     ended = [x if slot_of(x).type is None else as_tensor(x) for x in leaves]
     if not made:

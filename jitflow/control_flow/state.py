@@ -26,7 +26,6 @@ from jitflow.tracing.structure import Structure, flatten, leaf_paths, unflatten
 # int -> float -> tensor is the longest way that a type can go; variables add a round.
 _ROUNDS = 6
 Step = Callable[[list[Any]], Any]
-Next = Callable[[str, Slot, Slot], Slot]
 
 
 def next_strictly(path: str, before: Slot, after: Slot) -> Slot:
@@ -49,7 +48,6 @@ class LoopState:
         structure: how the leaves are nested.
         leaves: the initial values, flat.
         paths: how messages call them.
-        advance: decides what a leaf is, given its slot before and after the body.
         slots: what the leaves are.
         variables: those that the body assigns; they are carried after the leaves.
     """
@@ -57,7 +55,6 @@ class LoopState:
     structure: Structure
     leaves: list[Any]
     paths: list[str]
-    advance: Next = next_strictly
     slots: list[Slot] = field(default_factory=list)
     variables: list[Variable] = field(default_factory=list)
 
@@ -93,7 +90,7 @@ class LoopState:
 
     def _agrees(self, after: Sequence[Any], assigned: Sequence[Variable]) -> bool:
         rows = zip(self.paths, self.slots, after, strict=True)
-        slots = [self.advance(path, slot, slot_of(leaf)) for path, slot, leaf in rows]
+        slots = [next_strictly(path, slot, slot_of(leaf)) for path, slot, leaf in rows]
         known = {id(v) for v in self.variables}
         new = [v for v in assigned if id(v) not in known]
         changed = slots != self.slots or bool(new)

@@ -100,6 +100,8 @@ class ConcreteFunction:
         alive: False once something that it relies on by identity has died.
         verified: whether its results have been compared with the interpreter's.
         rule: the op that tapes record for a call; None until one does.
+        checks: assertions to look at after a run, or None.
+        decisions: what became of each branch and loop of the source.
     """
 
     def __init__(
@@ -119,6 +121,8 @@ class ConcreteFunction:
         self.alive = True
         self.verified = False
         self.rule: Any = None
+        self.checks: Any = None
+        self.decisions: dict[str, str] = {}
         self.is_symbolic = any(not t.is_static for t in self.pattern)
         self._make = make
         self._executable: Any = None
@@ -161,6 +165,8 @@ class ConcreteFunction:
                 results = executable.run(tuple(arrays))
                 for output, variable in self._updated:
                     variable._data = results[output]
+                if self.checks is not None:
+                    self.checks.verify()
             return results
         if self._sources:
             arrays.extend([s._data for s in self._sources])

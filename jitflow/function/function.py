@@ -13,6 +13,7 @@ from typing import Any
 
 from compiler.ir.location import caller_location
 from compiler.ir.types import TensorType
+from jitflow.autograph import convert
 from jitflow.config import settings
 from jitflow.errors import ArgumentError, VariableError
 from jitflow.function import policy
@@ -126,8 +127,10 @@ class Function:
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Every call that the fast path does not take."""
-        if settings.functions_eager or state.trace is not None:
+        if settings.functions_eager:
             return self._bound()(*args, **kwargs)
+        if state.trace is not None:
+            return self._traceable()(*args, **kwargs)
         call = self._prepare(args, kwargs)
         concrete = self._cache.find(call)
         if concrete is None:
@@ -147,6 +150,10 @@ class Function:
         if self._instance is None:
             return self.python_function
         return MethodType(self.python_function, self._owner())
+
+    def _traceable(self) -> Callable[..., Any]:
+        """The Python function with its control flow converted."""
+        return convert(self._bound()) if self.autograph else self._bound()
 
     def _owner(self) -> Any:
         owner = None if self._instance is None else self._instance()
@@ -261,11 +268,12 @@ class Function:
     def _job(self) -> TraceJob:
         return TraceJob(
             name=self.name,
-            function=self._bound(),
+            function=self._traceable(),
             root=self.python_function,
             instance=self._owner(),
             purity=self._options["purity"],
             emitter=self._options["emitter"],
+            convert=convert if self.autograph else None,
         )
 
     def _record(
@@ -392,6 +400,12 @@ class Function:
     def captures(self) -> str:
         """A table of what the latest trace takes from outside its arguments."""
         return self._latest().captures()
+
+    def control_flow(self) -> str:
+        """What became of each branch and loop in the latest trace, one a line."""
+        self._latest()  # raises before the first trace
+        decisions = self._records[-1].concrete.decisions
+        return "\n".join(f"{place}  -> {what}" for place, what in decisions.items())
 
     def ir(self, stage: str = "traced", fmt: str = "text") -> str:
         """The latest trace as text.

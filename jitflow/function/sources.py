@@ -8,17 +8,15 @@ of the user is followed: not the framework, the standard library or installed pa
 from __future__ import annotations
 
 import inspect
-import sysconfig
 import weakref
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import CellType, CodeType, FrameType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import numpy as np
 
-from compiler.ir.location import Location, is_internal
+from compiler.ir.location import Location
 from jitflow.function.bytecode import CELL, GLOBAL, LOCAL, Chain, scan
 from jitflow.function.snapshot import (
     MISSING,
@@ -27,23 +25,10 @@ from jitflow.function.snapshot import (
     is_scalar,
 )
 from jitflow.tensor import Tensor, Variable
+from jitflow.tracing.frames import is_user_file
 
-_LIBRARIES = tuple(
-    {
-        sysconfig.get_path(name)
-        for name in ("stdlib", "platstdlib", "purelib", "platlib")
-    }
-)
 # Attributes of these are the framework's business: tensors become inputs.
 _OPAQUE = (Tensor, Variable, np.ndarray, np.generic)
-
-
-@lru_cache(maxsize=4096)
-def is_user_file(filename: str) -> bool:
-    """Whether code of this file is guarded: the user's own, notebooks included."""
-    if filename.startswith("<") and filename.endswith(">"):
-        return filename.startswith(("<stdin", "<ipython", "<string"))
-    return not is_internal(filename) and not filename.startswith(_LIBRARIES)
 
 
 class Source:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from compiler.ir.types import TensorType
+from jitflow.control_flow.slots import strong
 from jitflow.errors import TracerError
 from jitflow.function.arguments import Call
 from jitflow.function.backend import make_executable
@@ -36,6 +37,7 @@ class TraceJob:
         instance: the object that `root` is a method of; None for a function.
         purity: what to do about side effects: ``"warn"``, ``"error"`` or ``"off"``.
         emitter: see `make_executable`.
+        convert: makes the control flow of functions that are called traceable.
     """
 
     name: str
@@ -44,6 +46,7 @@ class TraceJob:
     instance: Any
     purity: str
     emitter: str | None
+    convert: Callable[[Any], Any] | None = None
 
     def trace(self, call: Call, pattern: Sequence[TensorType]) -> Traced:
         """Run the function on traced arguments of the types in `pattern`.
@@ -59,8 +62,7 @@ class TraceJob:
             context, explorer, result = self._run(call, pattern, may_create=False)
         leaves, structure = flatten(result)
         if any(isinstance(leaf, TracedScalar) for leaf in leaves):
-            # A Python number has to come back as one: the caller traces it as static.
-            raise TracerError(f"{self.name} returns a Python number that it was given")
+            leaves = self._without_numbers(context, call, leaves)
         guards, effects = split_sources(explorer.sources)
         messages = report(effects, self.purity) if self.purity != "off" else []
         graph = context.build([leaf for leaf in leaves if isinstance(leaf, Tensor)])
@@ -72,7 +74,27 @@ class TraceJob:
             [what for what, _ in context.captures],
             OutputPlan(structure, leaves),
         )
+        concrete.checks, concrete.decisions = context.checks, context.decisions
         return Traced(concrete, guards, messages, time.perf_counter() - start)
+
+    def _without_numbers(
+        self, context: TraceContext, call: Call, leaves: Sequence[Any]
+    ) -> list[Any]:
+        """Python numbers that loops have counted, as tensors of default types.
+
+        Raises:
+            TracerError: if a number may be one that the function was given: it has to
+                come back as one, so the caller traces it as static.
+        """
+        if any(call.is_lifted(i) for i in range(len(call.leaves))):
+            raise TracerError(f"{self.name} returns a Python number that it was given")
+        with context.active():
+            return [
+                strong(leaf.plain, leaf.weak_type)
+                if isinstance(leaf, TracedScalar)
+                else leaf
+                for leaf in leaves
+            ]
 
     def _run(
         self, call: Call, pattern: Sequence[TensorType], may_create: bool
@@ -87,6 +109,7 @@ class TraceJob:
             on_frame=explorer.visit_frame,
             on_attribute=explorer.observe_attribute,
             may_create=may_create,
+            convert=self.convert,
         )
         args, kwargs = call.rebuild(_traced_leaves(context, call, pattern))
         with context.active(), _clean_state():

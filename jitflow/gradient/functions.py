@@ -12,7 +12,7 @@ from jitflow.gradient.interpreters import Rule, copy_of
 from jitflow.gradient.tape import GradientTape
 from jitflow.ops.coerce import as_tensor
 from jitflow.ops.dispatch import builder
-from jitflow.tensor.state import state
+from jitflow.tensor.state import state, user_function
 from jitflow.tensor.tensor import Tensor
 from jitflow.tensor.variable import Variable
 from jitflow.tracing.structure import flatten, leaf_paths, map_structure
@@ -133,7 +133,7 @@ def value_and_grad(
             check_differentiable("grad", fun, i, args[i])
             call[i] = _watched_copy(tape, args[i])
         with tape:
-            result = fun(*call, **kwargs)
+            result = user_function(fun)(*call, **kwargs)
         value = as_tensor(result[0] if has_aux else result)
         _check_scalar(value, holomorphic)
         grads = _gradients(tape, value, [call[i] for i in positions])
@@ -201,7 +201,7 @@ def vjp(
     tape = GradientTape(persistent=True, watch_accessed_variables=False)
     watched = [_watched_copy(tape, p) for p in primals]
     with tape:
-        result = fun(*watched)
+        result = user_function(fun)(*watched)
     value = result[0] if has_aux else result
     value = map_structure(as_tensor, value)
 

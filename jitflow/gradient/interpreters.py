@@ -21,6 +21,7 @@ from compiler.ir.op import Op
 from compiler.ir.types import DType, TensorType
 from compiler.ops.common import insert_axis, move_axis, with_batch_at
 from jitflow.errors import TracerError, VariableError, source_excerpt, user_frame
+from jitflow.gradient.staging import stage_rule
 from jitflow.ops.dispatch import apply, builder
 from jitflow.tensor.state import state
 from jitflow.tensor.tensor import Tensor, TracedTensor, wrap
@@ -59,6 +60,8 @@ def bind(
     trace = state.trace
     if isinstance(trace, Interpreter):
         made = trace.bind(rule, tuple(inputs), made)
+    elif trace is not None:
+        made = stage_rule(rule, inputs, made)
     for tape in state.tapes:
         tape.record(rule, inputs, made, {})
     return made

@@ -49,6 +49,9 @@ class TraceContext:
     Attributes:
         captures: ``(what was captured, its parameter node)`` in order of first use.
         created: the variables that were created while tracing.
+        decisions: what became of each branch and loop of the source, by its place;
+            shared with nested traces.
+        checks: assertions to look at after each run; see `jitflow.autograph.checks`.
     """
 
     staging = True
@@ -70,6 +73,8 @@ class TraceContext:
         self.captures: list[tuple[Captured, Node]] = []
         self.created: list[Variable] = []
         self.closed = False
+        self.decisions: dict[str, str] = {} if parent is None else parent.decisions
+        self.checks: Any = None if parent is None else parent.checks
         self._watcher = FrameWatcher(on_frame)
         self._on_attribute = on_attribute
         self._may_create = may_create

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import sys
+import sysconfig
 from collections.abc import Callable
 from functools import lru_cache
 from types import FrameType
 
 from compiler.ir.location import UNKNOWN, Location, is_internal
+
+
+_LIBRARIES = tuple(
+    {
+        sysconfig.get_path(name)
+        for name in ("stdlib", "platstdlib", "purelib", "platlib")
+    }
+)
+
+
+@lru_cache(maxsize=4096)
+def is_user_file(filename: str) -> bool:
+    """Whether code of this file is guarded: the user's own, notebooks included."""
+    if filename.startswith("<") and filename.endswith(">"):
+        return filename.startswith(("<stdin", "<ipython", "<string"))
+    return not is_internal(filename) and not filename.startswith(_LIBRARIES)
 
 
 @lru_cache(maxsize=4096)

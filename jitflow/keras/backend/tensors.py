@@ -85,3 +85,8 @@ def map_shapes(function: Any, shapes: Any) -> Any:
 def symbolic_inputs(shapes: Any, dtype: Any) -> Any:
     """A nest of `KerasTensor`s of the given shapes."""
     return map_shapes(lambda shape: KerasTensor(shape, dtype), shapes)
+
+
+def any_batch(shapes: Any) -> Any:
+    """A nest of shapes with the batch size left open."""
+    return map_shapes(lambda shape: (None, *shape[1:]), shapes)

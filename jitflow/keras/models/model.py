@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from jitflow.errors import ArgumentError
-from jitflow.keras.backend.tensors import shapes_of
+from jitflow.keras.backend.tensors import any_batch, shapes_of
 from jitflow.keras.layers.layer import Layer
 from jitflow.keras.models import model_file, weights_file
 from jitflow.keras.models.summary import print_summary
@@ -63,6 +63,12 @@ class Model(Trainer, Layer):
     def _run_on_shapes(self, input_shape: Any) -> Any:
         self._call_shapes = input_shape
         return super()._run_on_shapes(input_shape)
+
+    def get_build_config(self) -> dict[str, Any] | None:
+        """The shapes the model was built for, or has been called with first."""
+        if self._build_shapes is not None or self._call_shapes is None:
+            return self._build_shapes
+        return {"input_shape": any_batch(self._call_shapes)}
 
     @property
     def layers(self) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from jitflow.errors import ArgumentError, JitFlowError
 from jitflow.keras.backend.call_context import calls, outside_traces
-from jitflow.keras.backend.tensors import is_shape, symbolic_inputs
+from jitflow.keras.backend.tensors import any_batch, is_shape, symbolic_inputs
 from jitflow.keras.ops.operation import infer_outputs
 
 _MAX_WIDTH = 110
@@ -116,7 +116,7 @@ def _shapes_by_tracing(model: Any) -> dict[int, Any]:
     shape = getattr(model, "_call_shapes", None)
     if shape is None or hasattr(model, "_graph"):
         return {}
-    inputs = symbolic_inputs(_any_batch(shape), model.input_dtype)
+    inputs = symbolic_inputs(any_batch(shape), model.input_dtype)
     calls.shapes = {}
     try:
         with outside_traces():
@@ -126,14 +126,6 @@ def _shapes_by_tracing(model: Any) -> dict[int, Any]:
         return {}  # a model that only runs eagerly: its shapes are shown as ?
     finally:
         calls.shapes = None
-
-
-def _any_batch(shape: Any) -> Any:
-    if is_shape(shape):
-        return (None, *shape[1:])
-    if isinstance(shape, dict):
-        return {k: _any_batch(s) for k, s in shape.items()}
-    return type(shape)(_any_batch(s) for s in shape)
 
 
 def _shape_text(layer: Any, shapes: dict[int, Any]) -> str:

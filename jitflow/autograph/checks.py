@@ -1,0 +1,61 @@
+"""Assertions in compiled code: a hidden variable remembers the first that failed.
+
+Loops and branches carry the variable like any other, and the host looks at it after
+each run.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from jitflow.ops.dispatch import builder
+from jitflow.ops.elementwise import logical_or, where
+from jitflow.tensor import Tensor, Variable
+from jitflow.tracing.context import TraceContext, init_scope
+
+
+class Checks:
+    """The assertions of one trace.
+
+    Attributes:
+        flag: number of the first assertion that failed, counted from 1; else 0.
+        messages: what the assertions say.
+    """
+
+    def __init__(self) -> None:
+        with init_scope():
+            zero = np.zeros((), np.int32)
+            self.flag = Variable(zero, trainable=False, name="failed_assertion")
+        self.messages: list[str] = []
+
+    def add(self, holds: Tensor, message: str) -> None:
+        """Stage an assertion; `holds` is a bool of rank 0."""
+        self.messages.append(message)
+        before = self.flag.value
+        number = builder.full_like(len(self.messages), before)
+        settled = logical_or(holds, before != 0)
+        self.flag.assign(where(settled, before, number))
+
+    def verify(self) -> None:
+        """Look at the last run.
+
+        Raises:
+            AssertionError: if an assertion failed; what the run assigned stays.
+        """
+        number = int(self.flag._data)
+        if number:
+            self.flag._data = np.zeros((), np.int32)
+            raise AssertionError(self.messages[number - 1])
+
+
+def checks_of(trace: TraceContext) -> Any:
+    """The checks of the outermost trace; made when there is the first one."""
+    if trace.checks is None:
+        outer: TraceContext | None = trace
+        made = Checks()
+        while outer is not None:
+            outer.checks = made
+            outer = outer.parent
+    return trace.checks
