@@ -6,7 +6,7 @@ TensorFlow's names for variables, tapes and functions and JAX's names for transf
 
 from math import e, inf, nan, pi
 
-from jitflow import config, errors, nn, ops, random
+from jitflow import autograph, config, errors, nn, ops, random
 from jitflow.benchmark import benchmark
 from jitflow.config import default_dtype, set_default_dtype
 from jitflow.control_flow import (
@@ -266,6 +266,7 @@ __all__ = [
     "atan",
     "atan2",
     "atanh",
+    "autograph",
     "benchmark",
     "bfloat16",
     "bitwise_and",

@@ -728,6 +728,13 @@ def _dots() -> list[Sample]:
     ]
 
 
+def _custom_derivative(b: GraphBuilder, value: Any, x: Any) -> Any:
+    inner = GraphBuilder("pull")
+    g, kept = inner.parameter(value.type), inner.parameter(x.type)
+    pull = inner.build([inner.multiply(g, kept)])
+    return b.custom_derivative(value, x, x, num_inputs=1, pull=pull)
+
+
 def _windows() -> list[Sample]:
     conv = {"strides": (2, 1), "low": (1, 0), "high": (0, 1), "dilation": (1, 2)}
     pool = {
@@ -784,6 +791,7 @@ def _windows() -> list[Sample]:
             (image, pooled),
             WIDE,
         ),
+        S("custom_derivative", _custom_derivative, ((8,), (8,)), FLOATS),
         *(
             S(
                 "arg_reduce",

@@ -48,9 +48,7 @@ class CustomDerivative:
             result[1 + i] = cotangent
         return tuple(result)
 
-    def jvp(
-        b: Any, ts: Any, y: Any, *xs: Any, num_inputs: int, pull: Graph
-    ) -> Any:
+    def jvp(b: Any, ts: Any, y: Any, *xs: Any, num_inputs: int, pull: Graph) -> Any:
         moving = inexact(b, xs[1 : 1 + num_inputs])
         tangents = [ts[1 + i] for i in moving]
         if all(t is None for t in tangents):
@@ -84,9 +82,7 @@ def _batched_pull(
     ]
     b, params = derived(f"{pull.name}_batch", types)
     found, dims = batched(b, pull, params, axes)
-    whole = [
-        with_batch_at(b, g, d, 0, size) for g, d in zip(found, dims, strict=True)
-    ]
+    whole = [with_batch_at(b, g, d, 0, size) for g, d in zip(found, dims, strict=True)]
     return b.build(
         b.reduce_sum(g, axes=(0,)) if once else g
         for g, once in zip(whole, shared, strict=True)

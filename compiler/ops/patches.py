@@ -65,7 +65,8 @@ class Patches:
         places = window_shape("patches", sizes, window, strides, low, high, dilation)
         out = np.zeros((x.shape[0], *places, *window, x.shape[-1]), x.dtype)
         every = (slice(None),) * (1 + len(window))
-        visits = offsets(places, window, strides, dilation)
+        fixed: Any = places
+        visits = offsets(fixed, window, strides, dilation)
         for k, place in zip(np.ndindex(*window), visits, strict=True):
             out[(*every, *k)] = frame[(slice(None), *place)]
         return out

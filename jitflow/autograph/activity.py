@@ -55,7 +55,10 @@ def _names_bound(node: ast.AST) -> list[str]:
 
 
 def read(nodes: Iterable[ast.AST]) -> Counter[str]:
-    """How often names are read, by functions inside too."""
+    """How often names are read, by functions inside too.
+
+    The test that `jitflow.autograph.jumps` adds to a ``for`` loop counts.
+    """
     found: Counter[str] = Counter()
     for top in nodes:
         for node in ast.walk(top):
@@ -65,6 +68,8 @@ def read(nodes: Iterable[ast.AST]) -> Counter[str]:
                 found[node.target.id] += 1
             elif isinstance(node, ast.Nonlocal):
                 found.update(node.names)
+            elif extra := getattr(node, "extra_test", None):
+                found.update(read([extra]))
     return found
 
 

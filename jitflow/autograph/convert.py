@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from jitflow.autograph.source import find_function
 from jitflow.autograph.transform import RUNTIME, transform
 from jitflow.errors import ArgumentError
-from jitflow.tracing.frames import is_user_file
+from jitflow.tracing.frames import is_converted_part, is_user_file
 
 _MARK = "_jitflow_do_not_convert"
 _GENERATORS = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
@@ -51,8 +51,17 @@ def _converted(code: CodeType, filename: str) -> Converted | None:
     tree = transform(node, name, _owner(code))
     free = [n for n in code.co_freevars if n != RUNTIME]
     made = _compiled(tree, [*free, RUNTIME], filename)
-    made = made.replace(co_name=code.co_name, co_qualname=code.co_qualname)
+    made = _named(made, code.co_name).replace(co_qualname=code.co_qualname)
     return Converted(made, ast.unparse(tree))
+
+
+def _named(code: CodeType, name: str) -> CodeType:
+    """The code and its parts under the function's name, as tracebacks show it."""
+    consts = [
+        _named(c, name) if isinstance(c, CodeType) and is_converted_part(c) else c
+        for c in code.co_consts
+    ]
+    return code.replace(co_name=name, co_consts=tuple(consts))
 
 
 def _owner(code: CodeType) -> str:

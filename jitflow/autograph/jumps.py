@@ -110,18 +110,15 @@ class _Lowering:
                 out.append(node)
                 continue
             rest = list(body[position + 1 :])
-            if isinstance(node, ast.If) and self._leaves(node, loop):
+            if isinstance(node, ast.If):
                 node, rest = _moved(node, rest)
-            out += self.compound(node, loop)
             flags = self._flags(node, loop)
+            out += self.compound(node, loop)
             if rest and flags:
                 return [*out, _guard(flags, self.block(rest, loop), rest[0])]
             if not rest:
                 return out
         return out
-
-    def _leaves(self, node: ast.stmt, loop: _Loop | None) -> bool:
-        return bool(self._flags(node, loop))
 
     def _flags(self, node: ast.stmt, loop: _Loop | None) -> list[str]:
         """The flags that a statement may set for those after it."""

@@ -311,6 +311,10 @@ class _Transformer(ast.NodeTransformer):
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         node.attr = self._mangled(node.attr)
+        if isinstance(node.value, ast.Name):
+            # Left as a chain of names, which guards are found by; an `Undefined` raises.
+            node.value.id = self._mangled(node.value.id)
+            return node
         return self.generic_visit(node)  # type: ignore[return-value]
 
     def _mangled(self, name: str) -> str:

@@ -28,6 +28,8 @@ class Undefined:
         )
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)  # a question about the type, not a use
         self._raise()
 
     def __repr__(self) -> str:

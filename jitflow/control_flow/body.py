@@ -88,6 +88,10 @@ class Body:
     structure: Structure
     seeded: int = 0
 
+    def lifted(self, results: Sequence[Tensor]) -> list[Tensor]:
+        """Results as tensors of the body, also if it returns what it closes over."""
+        return [self.trace.lift(t) for t in results]
+
     @contextmanager
     def resumed(self) -> Iterator[None]:
         """Stage further ops in the body."""

@@ -226,4 +226,5 @@ def _outputs(
     with body.resumed():
         pairs = zip(body.leaves, slots, strict=True)
         found = [operand_of(leaf, s) for leaf, s in pairs if s.type is not None]
-        return [*found, *(body.trace.read_variable(v) for v in variables)]
+        found += [body.trace.read_variable(v) for v in variables]
+        return body.lifted(found)

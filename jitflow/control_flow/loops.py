@@ -176,12 +176,11 @@ def run_while(
             f"the condition of a loop assigns the variable {names}",
             fix="assign variables, and draw random numbers, in the body",
         )
+    results, decision = new_state(body, loop), check.lifted(check.leaves)
     consts = common_captures([body, check])
     attrs = {
-        "cond": check.trace.graph(consts, check.params, check.leaves),
-        "body": body.trace.graph(
-            consts, in_order(body, loop.slots), new_state(body, loop)
-        ),
+        "cond": check.trace.graph(consts, check.params, decision),
+        "body": body.trace.graph(consts, in_order(body, loop.slots), results),
         "num_consts": len(consts),
     }
     body.trace.tell_tapes()
@@ -200,7 +199,7 @@ def new_state(body: Body, loop: LoopState) -> list[Tensor]:
     """What a body makes of the state: leaves, then variables."""
     with body.resumed():
         found = carriers(body.leaves[: len(loop.slots)], loop.slots)
-        return [*found, *variables_after(body, loop.variables)]
+        return body.lifted([*found, *variables_after(body, loop.variables)])
 
 
 # -- fori_loop ----------------------------------------------------------------------

@@ -213,7 +213,7 @@ def run_scan(
             *variables_after(body, loop.variables),
         ]
         carried = len(results)
-        results += carriers(row_leaves, row_slots)
+        results = body.lifted([*results, *carriers(row_leaves, row_slots)])
     consts = common_captures([body])
     attrs = {
         "body": body.trace.graph(consts, in_order(body, loop.slots), results),

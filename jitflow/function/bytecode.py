@@ -151,9 +151,12 @@ def scan(code: CodeType) -> CodeScan:
     ops = [op for op in dis.get_instructions(code) if op.opname not in _SKIPPED]
     chains = list(_chains(ops))
     changing = {_line_of(op) for op in ops if _changes(op)}
-    stored = {op.argval for op in ops if op.opname.startswith("STORE_FAST")}
+    # Converted control flow keeps its names in cells.
+    stores = ("STORE_FAST", "STORE_DEREF")
+    stored = {op.argval for op in ops if op.opname.startswith(stores)}
     flat = {n for s in stored for n in (s if isinstance(s, tuple) else (s,))}
-    roots = {c.root for c in chains if c.kind == LOCAL and (c.attrs or c.stores)}
+    named = [c for c in chains if c.kind in (LOCAL, CELL)]
+    roots = {c.root for c in named if c.attrs or c.stores}
     arguments = set(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
     for inner in code.co_consts:
         if isinstance(inner, CodeType):

@@ -403,8 +403,7 @@ class Function:
 
     def control_flow(self) -> str:
         """What became of each branch and loop in the latest trace, one a line."""
-        self._latest()  # raises before the first trace
-        decisions = self._records[-1].concrete.decisions
+        decisions = self._latest().concrete.decisions
         return "\n".join(f"{place}  -> {what}" for place, what in decisions.items())
 
     def ir(self, stage: str = "traced", fmt: str = "text") -> str:

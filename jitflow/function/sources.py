@@ -25,7 +25,7 @@ from jitflow.function.snapshot import (
     is_scalar,
 )
 from jitflow.tensor import Tensor, Variable
-from jitflow.tracing.frames import is_user_file
+from jitflow.tracing.frames import is_converted_part, is_user_file
 
 # Attributes of these are the framework's business: tensors become inputs.
 _OPAQUE = (Tensor, Variable, np.ndarray, np.generic)
@@ -186,6 +186,8 @@ class Explorer:
         function = inspect.unwrap(function)
         if not isinstance(function, FunctionType):
             return
+        if is_converted_part(function.__code__):
+            return  # its names are those of the function around it
         key = (id(function), id(first))
         if key in self._visited or not is_user_file(function.__code__.co_filename):
             return
@@ -217,7 +219,7 @@ class Explorer:
         """Resolve the chains of a piece of code, or only those from some locals."""
         found = scan(names.code)
         for chain in found.chains:
-            if roots is None or (chain.kind == LOCAL and chain.root in roots):
+            if roots is None or chain.root in roots:
                 self._resolve(chain, names, found.changing_lines)
 
     def _resolve(self, chain: Chain, names: _Names, changing: frozenset[int]) -> None:

@@ -14,7 +14,6 @@ from jitflow.tensor.floating_errors import enter, leave
 from jitflow.tensor.state import state
 from jitflow.tensor.tensor import TracedTensor, wrap
 
-
 _CONTROL = Kind.CONTROL
 
 

@@ -13,7 +13,7 @@ from compiler.ir.node import Graph
 from compiler.ir.types import TensorType
 from jitflow.ops.coerce import as_tensor
 from jitflow.ops.dispatch import apply
-from jitflow.tensor.state import state
+from jitflow.tensor.state import state, user_function
 from jitflow.tensor.tensor import Operators, Tensor
 from jitflow.tensor.variable import Variable
 from jitflow.tracing.context import TraceContext
@@ -63,7 +63,7 @@ class _Body:
         try:
             with self._trace.active():
                 args, kwargs = unflatten(structure, given)
-                results, self._structure = flatten(fun(*args, **kwargs))
+                results, self._structure = flatten(user_function(fun)(*args, **kwargs))
                 outputs = [as_tensor(y) for y in results]
         finally:
             state.tapes = tapes

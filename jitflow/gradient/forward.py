@@ -11,6 +11,7 @@ from jitflow.gradient.interpreters import DualTrace
 from jitflow.gradient.tape import GradientTape
 from jitflow.ops.coerce import as_tensor
 from jitflow.ops.dispatch import builder
+from jitflow.tensor.state import user_function
 from jitflow.tensor.tensor import Tensor
 from jitflow.tracing.structure import flatten, leaf_paths, map_structure, unflatten
 
@@ -44,7 +45,7 @@ def jvp(
     values = [None if x is None else as_tensor(x) for x in leaves]
     given = [trace.tensor(x, t) for x, t in zip(values, directions, strict=True)]
     with trace.inside():
-        made = fun(*unflatten(structure, given))
+        made = user_function(fun)(*unflatten(structure, given))
         result, aux = made if has_aux else (made, None)
         outputs, out_structure = flatten(map_structure(as_tensor, result))
     results = [trace.inner(y) for y in outputs]
@@ -107,7 +108,9 @@ def linearize(fun: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[...
         inputs = [None if x is None else alias(x) for x in leaves]
         inner.watch([x for x in inputs if x is not None and x.dtype.is_inexact])
         with inner:
-            result = map_structure(as_tensor, fun(*unflatten(structure, inputs)))
+            result = map_structure(
+                as_tensor, user_function(fun)(*unflatten(structure, inputs))
+            )
         outputs, out_structure = flatten(result)
         # Any cotangent does: the pull-back is differentiated, not evaluated.
         dummies = [builder.zeros_like(y) for y in outputs]

@@ -196,6 +196,20 @@ class Interpreter:
         """The frame callback of the trace around."""
         return None if self.parent is None else self.parent.on_frame
 
+    @property
+    def decisions(self) -> dict[str, str]:
+        """What became of branches and loops; see `TraceContext`."""
+        return {} if self.parent is None else self.parent.decisions
+
+    @property
+    def checks(self) -> Any:
+        """Assertions of the trace around; see `TraceContext`."""
+        return None if self.parent is None else self.parent.checks
+
+    def convert(self, function: Any) -> Any:
+        """A function of the user as the trace around would run it."""
+        return function if self.parent is None else self.parent.convert(function)
+
     @contextmanager
     def inside(self) -> Iterator[None]:
         """Ops are done by the rules; tapes that are active now are outside."""

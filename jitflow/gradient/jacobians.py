@@ -12,6 +12,7 @@ from jitflow.gradient.forward import jvp
 from jitflow.gradient.functions import check_differentiable, positions_of, vjp
 from jitflow.gradient.interpreters import batched_call, stacked
 from jitflow.ops.coerce import as_tensor
+from jitflow.tensor.state import user_function
 from jitflow.tracing.structure import flatten, map_structure, unflatten
 
 Argnums = int | Sequence[int]
@@ -124,7 +125,7 @@ class _Selected:
     def __init__(
         self, fun: Callable[..., Any], args: Any, kwargs: Any, argnums: Argnums
     ) -> None:
-        self._fun, self._args, self._kwargs = fun, args, kwargs
+        self._fun, self._args, self._kwargs = user_function(fun), args, kwargs
         self._positions = positions_of(argnums, len(args))
         self._single = isinstance(argnums, int)
         self.values = tuple(map_structure(as_tensor, args[i]) for i in self._positions)
@@ -152,14 +153,13 @@ def _check_kind(
     transform: str, what: str, tensors: Sequence[Any], holomorphic: bool
 ) -> None:
     """Complex derivatives only where they are asked for."""
-    wanted = "complex" if holomorphic else "real"
+    wanted, fix = "complex", "leave out holomorphic, or convert it to complex"
+    if not holomorphic:
+        wanted, fix = "real", "take jf.real and jf.imag of it, or pass holomorphic=True"
     for x in tensors:
         if not x.dtype.is_inexact or (x.dtype.kind == "c") != holomorphic:
             raise GradientError(
                 f"{transform}: the {what} must be {wanted}, it is {x.dtype}",
                 operands={what: x},
-                fix="split it with jf.real and jf.imag, or pass holomorphic=True if the "
-                "function is complex differentiable"
-                if not holomorphic
-                else "leave out holomorphic, or convert to complex",
+                fix=fix,
             )

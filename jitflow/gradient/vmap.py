@@ -12,6 +12,7 @@ import numpy as np
 from jitflow.errors import ArgumentError, ArgumentTypeError, ShapeError
 from jitflow.gradient.interpreters import batched_call, stacked
 from jitflow.ops.coerce import as_tensor
+from jitflow.tensor.state import user_function
 from jitflow.tensor.tensor import Operators
 from jitflow.tracing.structure import (
     flatten,
@@ -67,7 +68,7 @@ def vmap(
         def flat(*elements: Any) -> list[Any]:
             nonlocal out_structure
             again, named = unflatten(structure, elements)
-            results, out_structure = flatten(fun(*again, **named))
+            results, out_structure = flatten(user_function(fun)(*again, **named))
             return [_result(y) for y in results]
 
         found = batched_call(flat, values, dims, size)

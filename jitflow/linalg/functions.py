@@ -76,8 +76,7 @@ _MAX_SQUARINGS = 24
 
 def _pade(a: Tensor) -> Tensor:
     one = identity_like(a)
-    scale = 1 / _PADE[-1 - 12]  # keeps float32 away from overflow
-    c = [v * scale for v in _PADE]
+    c = [v / _PADE[0] for v in _PADE]  # float32 would overflow on the way
     a2 = matmul(a, a)
     a4 = matmul(a2, a2)
     a6 = matmul(a2, a4)
@@ -101,10 +100,9 @@ def expm(x: Any, /) -> Tensor:
 
     Norms above ``5.4 * 2**24`` give NaN or infinity.
     """
-    size = expand_dims(matrix_norm(x, ord=1), (-2, -1)) if x.size else x
-    if not x.size:
+    if 0 in x.shape:
         return x
-    result, factor = None, e.divide(1, 1)
+    size = matrix_norm(x, ord=1, keepdims=True)
     count = e.ceil(e.log2(e.maximum(e.divide(size, _THETA), 1)))
     result = _pade(e.multiply(x, e.astype(e.pow(0.5, count), x.dtype)))
     for step in range(_MAX_SQUARINGS):

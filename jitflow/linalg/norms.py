@@ -49,7 +49,9 @@ def vector_norm(
         return e.sqrt(_square_sum(x, axes, keepdims))
     size = e.abs(x)
     if ord == 0:
-        return sum_(e.astype(e.not_equal(x, 0), size.dtype), axis=axes, keepdims=keepdims)
+        return sum_(
+            e.astype(e.not_equal(x, 0), size.dtype), axis=axes, keepdims=keepdims
+        )
     if ord in (math.inf, -math.inf):
         if ord > 0 and 0 in x.shape:
             return sum_(size, axis=axes, keepdims=keepdims)

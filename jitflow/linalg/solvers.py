@@ -129,7 +129,9 @@ def inv(x: Any, /) -> Tensor:
 @custom_jvp
 def _pinv(x: Tensor, rtol: Tensor) -> Tensor:
     u, s, vh = b.svd(x, full=False)
-    keep = e.greater(s, e.multiply(expand_dims(rtol, -1), max_(s, axis=-1, keepdims=True)))
+    keep = e.greater(
+        s, e.multiply(expand_dims(rtol, -1), max_(s, axis=-1, keepdims=True))
+    )
     inverse = e.where(keep, e.divide(1, e.where(keep, s, 1)), 0)
     scaled = e.multiply(adjoint(vh), expand_dims(e.astype(inverse, x.dtype), -2))
     return matmul(scaled, adjoint(u))
@@ -217,17 +219,14 @@ def _small_det(x: Tensor) -> Tensor:
     n = x.shape[-1]
     if n == 1:
         return x[..., 0, 0]
-    minors = range(n)
-    terms = []
-    for j in minors:
-        rest = [k for k in minors if k != j]
-        minor = x[..., 1:, :][..., rest[0] : rest[-1] + 1 : max(rest[-1] - rest[0], 1)]
-        if n == 2:
-            minor = x[..., 1:, rest[0] : rest[0] + 1]
-        terms.append(e.multiply(x[..., 0, j], _small_det(minor)))
-    total = terms[0]
-    for j, term in enumerate(terms[1:], 1):
-        total = e.subtract(total, term) if j % 2 else e.add(total, term)
+    total = None
+    for j in range(n):
+        rest = [k for k in range(n) if k != j]
+        step = max(rest[-1] - rest[0], 1)
+        minor = _small_det(x[..., 1:, rest[0] : rest[-1] + 1 : step])
+        term = e.multiply(x[..., 0, j], minor)
+        sign = e.subtract if j % 2 else e.add
+        total = term if total is None else sign(total, term)
     return total
 
 

@@ -16,7 +16,7 @@ from jitflow.ops.coerce import as_tensor, is_tracing
 from jitflow.ops.dispatch import builder as b
 from jitflow.ops.elementwise import add, astype, divide, multiply
 from jitflow.ops.promotion import is_scalar, scalar_dtype
-from jitflow.tensor.tensor import Tensor, wrap
+from jitflow.tensor.tensor import Operators, Tensor, wrap
 
 
 def shape_of(shape: Any, argument: str = "shape") -> tuple[Any, ...]:
@@ -40,6 +40,16 @@ def shape_of(shape: Any, argument: str = "shape") -> tuple[Any, ...]:
     return dims
 
 
+def check_device(device: Any) -> None:
+    """Check the ``device`` argument of a function.
+
+    Raises:
+        ArgumentError: if tensors cannot be there.
+    """
+    if device not in (None, "cpu"):
+        raise ArgumentError(f"device: no such device {device!r}", fix="use 'cpu'")
+
+
 def _dtype_or_default(dtype: Any) -> DType:
     return settings.float_dtype if dtype is None else as_dtype(dtype)
 
@@ -55,25 +65,44 @@ def asarray(
 
     Raises:
         ArgumentTypeError: if `obj` cannot be an array.
+        ArgumentError: if ``copy=False`` and the data has to be copied.
     """
-    if copy is False and isinstance(obj, np.ndarray):
-        tensor = wrap(obj)
-    elif dtype is not None and not isinstance(obj, Tensor):
+    check_device(device)
+    if copy is False:
+        return _uncopied(obj, dtype)
+    if dtype is not None and not isinstance(obj, Tensor):
         tensor = as_tensor(obj, like=as_dtype(dtype), argument="obj")
     else:
         tensor = as_tensor(obj, argument="obj")
     return tensor if dtype is None else astype(tensor, dtype)
 
 
+def _uncopied(obj: Any, dtype: Any) -> Tensor:
+    held = isinstance(obj, Operators | np.ndarray)
+    if not held or (dtype is not None and obj.dtype != as_dtype(dtype)):
+        raise ArgumentError("asarray: the data has to be copied, and copy is False")
+    return wrap(obj) if isinstance(obj, np.ndarray) else as_tensor(obj)
+
+
 def from_dlpack(x: Any, /, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A tensor of any object with ``__dlpack__``; the data is copied."""
-    return wrap(np.array(np.from_dlpack(x), order="C"))
+    """A tensor of any object with ``__dlpack__``.
+
+    The data is copied, for the owner may write to it; with ``copy=False`` it is shared
+    and must not be written to any more.
+
+    Raises:
+        ArgumentError: for a device that there is not.
+    """
+    check_device(device)
+    array = np.from_dlpack(x)
+    return wrap(array if copy is False else np.array(array, order="C"))
 
 
 def full(
     shape: Any, fill_value: Any, *, dtype: Any = None, device: Any = None
 ) -> Tensor:
     """A tensor filled with one value, whose kind decides the default dtype."""
+    check_device(device)
     if dtype is None and is_scalar(fill_value):
         dtype = scalar_dtype(fill_value)
     dims = shape_of(shape)
@@ -87,16 +116,19 @@ def full(
 
 def zeros(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Zeros of the default float type, or of `dtype`."""
+    check_device(device)
     return b.full(0, TensorType(_dtype_or_default(dtype), shape_of(shape)))
 
 
 def ones(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Ones of the default float type, or of `dtype`."""
+    check_device(device)
     return b.full(1, TensorType(_dtype_or_default(dtype), shape_of(shape)))
 
 
 def empty(shape: Any, *, dtype: Any = None, device: Any = None) -> Tensor:
     """A tensor whose values do not matter; they are zeros."""
+    check_device(device)
     return zeros(shape, dtype=dtype)
 
 
@@ -104,22 +136,26 @@ def full_like(
     x: Any, /, fill_value: Any, *, dtype: Any = None, device: Any = None
 ) -> Tensor:
     """A tensor like `x`, filled with one value."""
+    check_device(device)
     x = as_tensor(x)
     return full(x.shape, fill_value, dtype=x.dtype if dtype is None else dtype)
 
 
 def zeros_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Zeros like `x`."""
+    check_device(device)
     return full_like(x, 0, dtype=dtype)
 
 
 def ones_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Ones like `x`."""
+    check_device(device)
     return full_like(x, 1, dtype=dtype)
 
 
 def empty_like(x: Any, /, *, dtype: Any = None, device: Any = None) -> Tensor:
     """A tensor like `x` whose values do not matter; they are zeros."""
+    check_device(device)
     return zeros_like(x, dtype=dtype)
 
 
@@ -144,6 +180,7 @@ def arange(
     Raises:
         ArgumentError: if `step` is zero.
     """
+    check_device(device)
     if stop is None:
         start, stop = 0, start
     if isinstance(stop, SymDim):
@@ -192,6 +229,7 @@ def linspace(
     Raises:
         ArgumentError: if `num` is negative.
     """
+    check_device(device)
     if num < 0:
         raise ArgumentError(f"linspace: num is not negative, given {num}")
     target = _dtype_or_default(dtype)
@@ -212,6 +250,7 @@ def eye(
     device: Any = None,
 ) -> Tensor:
     """Ones on diagonal `k` of a matrix of zeros."""
+    check_device(device)
     shape = (n_rows, n_rows if n_cols is None else n_cols)
     rows = b.iota(type=TensorType(int64, shape), dim=0)
     cols = b.iota(type=TensorType(int64, shape), dim=1)

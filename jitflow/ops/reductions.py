@@ -11,7 +11,15 @@ from jitflow.dtypes import as_dtype, bool_, int64, uint64
 from jitflow.errors import ArgumentError, ShapeError
 from jitflow.ops.coerce import as_tensor, normalize_axes, normalize_axis, require
 from jitflow.ops.dispatch import builder as b
-from jitflow.ops.elementwise import as_bool, divide, multiply, sqrt, subtract
+from jitflow.ops.elementwise import (
+    as_bool,
+    divide,
+    multiply,
+    not_equal,
+    sqrt,
+    subtract,
+)
+from jitflow.ops.manipulation import concat, slice_axis
 from jitflow.tensor.tensor import Tensor
 
 
@@ -251,8 +259,25 @@ def cumulative_prod(
     )
 
 
-def diff(x: Any, /, *, axis: int = -1, n: int = 1) -> Tensor:
-    """Differences of neighbours along `axis`, taken `n` times.
+def diff(
+    x: Any,
+    /,
+    *,
+    axis: int = -1,
+    n: int = 1,
+    prepend: Any = None,
+    append: Any = None,
+) -> Tensor:
+    """Differences of neighbours along `axis`, taken `n` times; of bools: whether they
+    differ.
+
+    Args:
+        x: at least one dimension.
+        axis: where.
+        n: how often.
+        prepend: what stands before `x` along `axis` before differences are taken: a
+            tensor of its shape elsewhere, or a scalar.
+        append: what stands behind it.
 
     Raises:
         ArgumentError: if `n` is negative.
@@ -261,10 +286,24 @@ def diff(x: Any, /, *, axis: int = -1, n: int = 1) -> Tensor:
         raise ArgumentError(f"diff: n is not negative, given {n}")
     x = as_tensor(x)
     position = normalize_axis(axis, x.ndim, "diff")
+    if n == 0:
+        return x
+    parts = [_edge(x, prepend, position), x, _edge(x, append, position)]
+    x = concat([p for p in parts if p is not None], axis=position)
+    subtraction = not_equal if x.dtype is bool_ else subtract
     for _ in range(n):
-        key: list[Any] = [slice(None)] * x.ndim
-        key[position] = slice(1, None)
-        upper = x[tuple(key)]
-        key[position] = slice(None, -1)
-        x = subtract(upper, x[tuple(key)])
+        size = x.shape[position]
+        if isinstance(size, int) and size == 0:
+            return x
+        upper = slice_axis(x, position, 1, size)
+        x = subtraction(upper, slice_axis(x, position, 0, size - 1))
     return x
+
+
+def _edge(x: Tensor, value: Any, axis: int) -> Tensor | None:
+    if value is None:
+        return None
+    value = as_tensor(value, like=x.dtype)
+    if value.ndim:
+        return value
+    return b.broadcast(value, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))

@@ -10,11 +10,28 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from compiler.ir.types import TensorType
 from jitflow.dtypes import int64
 from jitflow.errors import ArgumentError, DTypeError, IndexingError, TracerError
-from jitflow.ops.coerce import as_tensor, is_tracing, normalize_axis, require
+from jitflow.ops.coerce import (
+    as_tensor,
+    is_tracing,
+    normalize_axis,
+    promote_all,
+    require,
+)
 from jitflow.ops.dispatch import builder as b
-from jitflow.ops.elementwise import add, less, where
+from jitflow.ops.elementwise import (
+    add,
+    floor_divide,
+    isnan,
+    less,
+    less_equal,
+    logical_and,
+    logical_not,
+    logical_or,
+    where,
+)
 from jitflow.ops.manipulation import moveaxis, reshape
 from jitflow.tensor.tensor import Tensor, wrap
 
@@ -146,18 +163,61 @@ def top_k(x: Any, k: int, /, *, axis: int = -1) -> tuple[Tensor, Tensor]:
     return moveaxis(values, -1, position), moveaxis(b.cast(places, int64), -1, position)
 
 
-def searchsorted(x1: Any, x2: Any, /, *, side: str = "left") -> Tensor:
+def searchsorted(
+    x1: Any, x2: Any, /, *, side: str = "left", sorter: Any = None
+) -> Tensor:
     """Positions (int64) where the elements of `x2` go in the sorted vector `x1`.
 
+    NaN counts as the largest value.
+
+    Args:
+        x1: a vector in ascending order.
+        x2: a tensor or a number.
+        side: ``"left"`` for the first such position, ``"right"`` for the last.
+        sorter: positions that sort `x1`, if it is not sorted.
+
     Raises:
-        ArgumentError: if `side` is not ``"left"`` or ``"right"``.
+        ArgumentError: if `side` is not one of these, or `x1` is not a vector.
     """
     if side not in ("left", "right"):
         raise ArgumentError(f"searchsorted: side is 'left' or 'right', given {side!r}")
-    x1, x2 = as_tensor(x1), as_tensor(x2)
-    column = reshape(x2, (*x2.shape, 1))
-    before = less(x1, column) if side == "left" else x1 <= column
-    return b.reduce_sum(b.cast(before, int64), axes=(x2.ndim,))
+    x1, x2 = promote_all("searchsorted", x1, x2)
+    require("searchsorted", x1, "biuf", "real")
+    if x1.ndim != 1:
+        raise ArgumentError("searchsorted: x1 is a vector", operands={"x1": x1})
+    x1 = x1 if sorter is None else take(x1, sorter)
+    if isinstance(x1.shape[0], int):
+        return _bisect(x1, x2, side == "right")
+    below = _is_before(x1, as_column(x2), side == "right")
+    return b.reduce_sum(b.cast(below, int64), axes=(x2.ndim,))
+
+
+def as_column(x: Tensor) -> Tensor:
+    """`x` with a new last dimension of size 1."""
+    return reshape(x, (*x.shape, 1))
+
+
+def _is_before(x: Tensor, y: Tensor, or_equal: bool) -> Tensor:
+    """``x < y`` (or ``x <= y``) in the order of sort, where NaN is the largest."""
+    if not x.dtype.is_float:
+        return less_equal(x, y) if or_equal else less(x, y)
+    if or_equal:
+        return logical_or(less_equal(x, y), isnan(y))
+    return logical_or(less(x, y), logical_and(isnan(y), logical_not(isnan(x))))
+
+
+def _bisect(x: Tensor, y: Tensor, right: bool) -> Tensor:
+    """Halving all intervals at once: one step per bit of the length."""
+    size = x.shape[0]
+    low = b.full(0, TensorType(int64, y.shape))
+    high = b.full(size, TensorType(int64, y.shape))
+    for _ in range(size.bit_length()):
+        middle = floor_divide(add(low, high), 2)
+        below = _is_before(gather_dims(x, as_column(middle), (0,)), y, right)
+        open_ = less(low, high)
+        low = where(logical_and(open_, below), add(middle, 1), low)
+        high = where(logical_and(open_, logical_not(below)), middle, high)
+    return low
 
 
 # ---------------------------------------------------------- value-dependent shapes

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import sysconfig
 from collections.abc import Callable
 from functools import lru_cache
-from types import FrameType
+from types import CodeType, FrameType
 
 from compiler.ir.location import UNKNOWN, Location, is_internal
-
 
 _LIBRARIES = tuple(
     {
@@ -25,6 +25,20 @@ def is_user_file(filename: str) -> bool:
     if filename.startswith("<") and filename.endswith(">"):
         return filename.startswith(("<stdin", "<ipython", "<string"))
     return not is_internal(filename) and not filename.startswith(_LIBRARIES)
+
+
+# Parts of converted functions (`jitflow.autograph.transform`), numbered.
+_PARTS = re.compile(
+    r"(if_body|else_body|loop_body|loop_test|get_state|set_state)_\d+__"
+)
+
+
+def is_converted_part(code: CodeType) -> bool:
+    """Whether code is a branch or loop of a converted function.
+
+    Its ``co_name`` is that of the function, for tracebacks; ``co_qualname`` is its own.
+    """
+    return _PARTS.fullmatch(code.co_qualname.rpartition(".")[2]) is not None
 
 
 @lru_cache(maxsize=4096)

@@ -5,6 +5,7 @@ from perf.workloads.calls import EAGER_ADD, EMPTY_CALL
 from perf.workloads.elementwise import CHAIN, MULTIPLY_ADD
 from perf.workloads.gemm import GEMM_GELU
 from perf.workloads.keras_step import MLP_TRAIN_ON_BATCH
+from perf.workloads.loops import GRAPHS, SCAN, SCAN_GRADIENT
 from perf.workloads.mlp_step import MLP_STEP
 from perf.workloads.rows import COLUMN_SQUARES, LAYER_NORM, SOFTMAX
 
@@ -17,6 +18,9 @@ WORKLOADS: tuple[Workload, ...] = (
     LAYER_NORM,
     COLUMN_SQUARES,
     GEMM_GELU,
+    SCAN,
+    SCAN_GRADIENT,
+    *GRAPHS,
     EMPTY_CALL,
     EAGER_ADD,
 )
