@@ -40,7 +40,7 @@ def if_without_else(x, n):
 def elif_chain(x, n):
     if x[0] > 2:
         return x
-    elif x[0] > 0:
+    if x[0] > 0:
         return x * 10
     return x * 100
 
@@ -156,7 +156,7 @@ def for_tensor(x, n):
 
 
 def for_tensor_continue(x, n):
-    total = 0
+    total = 0.0
     for row in x:
         if row > 2.5:
             continue
@@ -384,7 +384,7 @@ class Model(Base):
 
     @property
     def twice(self):
-        return self.w * 2 if self.w > 0 else self.w
+        return self.w * 2
 
     def __call__(self, x):
         return self.scaled(x) if x[1] > 0 else self.twice * x
@@ -516,7 +516,7 @@ def test_plain_assertions_are_pythons() -> None:
         assert n > 2, "small"
         return x
 
-    with pytest.raises(AssertionError, match="^small$"):
+    with pytest.raises(AssertionError, match=r"^small$"):
         f(X, 1)
 
 

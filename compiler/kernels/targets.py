@@ -1,7 +1,15 @@
 """From loop programs to addresses: the emitters by name, and the kernel cache.
 
-Numba is slow to import. Its target is loaded by name, and only when a kernel has to be
-compiled: programs whose machine code is cached do not need it.
+One loop program has two CPU emitters with equal results. `emit_numba` writes the Numba
+source that a user reads, runs as plain Python and may compile (``emitter="numba"``);
+`emit_llvm` writes the same program as LLVM IR and is the default, because it compiles
+faster. Measured on a Zen 5 core, Numba 0.68: broadcast + tanh 53 ms through Numba, 20
+directly; a softmax of three stages 100 and 42; besides 0.15 s to import Numba and 0.3 s
+to warm it up, once a process. The machine code is as fast: softmax of 2048x1024 takes
+0.95 to 1.00 ms either way.
+
+Numba's target is loaded by name, and only when a kernel has to be compiled: programs
+whose machine code is cached do not need it.
 """
 
 from __future__ import annotations

@@ -58,11 +58,14 @@ def weak_slot(kind: type) -> Slot:
 
 def slot_of(leaf: Any) -> Slot:
     """The slot that a leaf needs."""
-    kind = int if isinstance(leaf, SymDim) else getattr(leaf, "weak_type", type(leaf))
-    if kind in _CARRIERS:
-        return weak_slot(kind)
     if isinstance(leaf, Tensor | Variable):
+        if leaf.weak_type is not None:
+            return weak_slot(leaf.weak_type)
         return Slot(TensorType(leaf.dtype, leaf.shape))
+    if isinstance(leaf, SymDim):
+        return weak_slot(int)
+    if type(leaf) in _CARRIERS:
+        return weak_slot(type(leaf))
     if isinstance(leaf, np.ndarray | np.generic | bool | complex):
         return slot_of(as_tensor(leaf))
     return Slot(None, value=leaf)

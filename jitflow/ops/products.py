@@ -15,7 +15,7 @@ from jitflow.ops.coerce import (
 from jitflow.ops.dispatch import builder as b
 from jitflow.ops.elementwise import conj, multiply, subtract
 from jitflow.ops.linear_algebra import matmul, tensordot
-from jitflow.ops.manipulation import flip, moveaxis, reshape, slice_axis, stack
+from jitflow.ops.manipulation import flip, moveaxis, reshape, stack
 from jitflow.tensor.tensor import Tensor
 
 __all__ = ["convolve", "correlate", "cross", "dot", "inner", "kron", "vdot"]
@@ -112,7 +112,7 @@ def _slide(name: str, x: Tensor, w: Tensor, mode: str) -> Tensor:
         raise ArgumentError(f"{name}: unknown mode {mode!r}")
     size = w.shape[0]
     edge = {"full": (size - 1, size - 1), "valid": (0, 0)}
-    low, high = edge.get(mode, (size // 2, size - 1 - size // 2))
+    low, high = edge.get(mode, (size // 2, (size - 1) // 2))
     y = b.convolution(
         reshape(x, (1, -1, 1)),
         reshape(w, (-1, 1, 1)),
@@ -140,10 +140,6 @@ def convolve(x1: Any, x2: Any, /, mode: str = "full") -> Tensor:
     x, w = promote_all("convolve", x1, x2)
     if x.ndim == w.ndim == 1 and w.shape[0] > x.shape[0]:
         x, w = w, x
-    if mode == "same":
-        full = _slide("convolve", x, flip(w), "full")
-        start = (w.shape[0] - 1) // 2
-        return slice_axis(full, 0, start, start + x.shape[0])
     return _slide("convolve", x, flip(w), mode)
 
 
@@ -162,13 +158,5 @@ def correlate(x1: Any, x2: Any, /, mode: str = "valid") -> Tensor:
     x, w = promote_all("correlate", x1, x2)
     w = conj(w)
     if x.ndim == w.ndim == 1 and w.shape[0] > x.shape[0]:
-        return flip(_slide_same("correlate", w, x, mode, (x.shape[0] - 1) // 2))
-    return _slide_same("correlate", x, w, mode, w.shape[0] // 2)
-
-
-def _slide_same(name: str, x: Tensor, w: Tensor, mode: str, back: int) -> Tensor:
-    if mode != "same":
-        return _slide(name, x, w, mode)
-    full = _slide(name, x, w, "full")
-    start = w.shape[0] - 1 - back
-    return slice_axis(full, 0, start, start + x.shape[0])
+        return flip(_slide("correlate", w, x, mode))
+    return _slide("correlate", x, w, mode)

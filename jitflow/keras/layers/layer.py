@@ -43,7 +43,7 @@ from jitflow.keras.ops.operation import Node, Operation, infer_outputs
 from jitflow.keras.ops.symbolic import cast as symbolic_cast
 from jitflow.keras.saving.registration import keras_export
 from jitflow.keras.saving.serialization import serialize_keras_object
-from jitflow.tensor.state import state
+from jitflow.tensor.state import state, user_function
 from jitflow.tensor.tensor import TracedTensor
 from jitflow.tracing.structure import flatten, map_structure
 
@@ -321,7 +321,7 @@ class Layer(LayerState, Operation):
         state.scopes = (*before[2], self.name)
         calls.depth += 1
         try:
-            outputs = self.call(*args, **kwargs)
+            outputs = user_function(self.call)(*args, **kwargs)
             if self.activity_regularizer is not None:
                 self._penalise(outputs)
         finally:
