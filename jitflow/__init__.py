@@ -229,6 +229,7 @@ from jitflow.ops.searching import (
     unique_inverse,
     unique_values,
 )
+from jitflow.session import Graph, Session, placeholder
 from jitflow.tensor import Tensor, Variable, name_scope
 from jitflow.tracing import TensorSpec, init_scope
 
@@ -240,9 +241,11 @@ __all__ = [
     "DType",
     "Function",
     "GradientTape",
+    "Graph",
     "JitFlowError",
     "RetraceError",
     "RetraceWarning",
+    "Session",
     "SideEffectError",
     "SideEffectWarning",
     "Tensor",
@@ -391,6 +394,7 @@ __all__ = [
     "pad",
     "permute_dims",
     "pi",
+    "placeholder",
     "positive",
     "pow",
     "prod",

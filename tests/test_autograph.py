@@ -266,6 +266,17 @@ def with_and_try(x, n):
     return x
 
 
+def handlers(x, n):
+    y = x
+    if x[0] > 0:
+        try:
+            y = y + 1
+            raise KeyError("k")
+        except KeyError as e:
+            y = y * len(e.args)
+    return y
+
+
 def walrus_and_delete(x, n):
     if (s := jf.sum(x)) > 0:
         y = s
@@ -300,8 +311,8 @@ PROGRAMS = [
     *(while_else, while_return, for_range, for_range_step, for_range_return),
     *(for_tensor, for_tensor_continue, for_tensor_break, for_python, nested_loops),
     *(calls_helper, calls_lambda, inner_function, unused_in_one_branch),
-    *(temporaries_of_different_types, structures, with_and_try, walrus_and_delete),
-    *(augmented, keyword_arguments),
+    *(temporaries_of_different_types, structures, with_and_try, handlers),
+    *(walrus_and_delete, augmented, keyword_arguments),
 ]
 
 

@@ -194,10 +194,12 @@ def _shape_of(b: Any, x: Any) -> Shape:
 
 
 def _vjp(b: Any, g: Any, y: Any, x: Any, w: Any, **attrs: Any) -> tuple[Any, Any]:
-    return (
-        b.convolution_input_gradient(g, w, shape=_shape_of(b, x), **attrs),
-        b.convolution_filter_gradient(x, g, shape=_shape_of(b, w), **attrs),
-    )
+    dx = dw = None
+    if b.needs(0):
+        dx = b.convolution_input_gradient(g, w, shape=_shape_of(b, x), **attrs)
+    if b.needs(1):
+        dw = b.convolution_filter_gradient(x, g, shape=_shape_of(b, w), **attrs)
+    return dx, dw
 
 
 def _vjp_input(

@@ -19,7 +19,10 @@ def in_scope(nodes: Iterable[ast.AST]) -> Iterator[ast.AST]:
 
 
 def assigned(nodes: Iterable[ast.AST]) -> list[str]:
-    """Names that are bound or deleted, in order of first occurrence."""
+    """Names that are bound or deleted, in order of first occurrence.
+
+    Not the names of exceptions: they are unbound again at the end of their handlers.
+    """
     found: dict[str, None] = {}
     for node in _bindings(nodes):
         for name in _names_bound(node):
@@ -47,8 +50,6 @@ def _names_bound(node: ast.AST) -> list[str]:
         return [node.name]
     if isinstance(node, ast.Import | ast.ImportFrom):
         return [(a.asname or a.name).partition(".")[0] for a in node.names]
-    if isinstance(node, ast.ExceptHandler) and node.name:
-        return [node.name]
     if isinstance(node, ast.MatchAs | ast.MatchStar) and node.name:
         return [node.name]
     return []

@@ -50,7 +50,10 @@ def _converted(code: CodeType, filename: str) -> Converted | None:
     name = "lambda__" if isinstance(node, ast.Lambda) else node.name
     tree = transform(node, name, _owner(code))
     free = [n for n in code.co_freevars if n != RUNTIME]
-    made = _compiled(tree, [*free, RUNTIME], filename)
+    try:
+        made = _compiled(tree, [*free, RUNTIME], filename)
+    except SyntaxError:
+        return None  # scoping that moved statements cannot keep: it runs as it is
     made = _named(made, code.co_name).replace(co_qualname=code.co_qualname)
     return Converted(made, ast.unparse(tree))
 

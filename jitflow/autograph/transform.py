@@ -13,7 +13,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jitflow.autograph.activity import (
-    SCOPES,
     assigned,
     declared,
     in_scope,
@@ -312,7 +311,7 @@ class _Transformer(ast.NodeTransformer):
     def visit_Attribute(self, node: ast.Attribute) -> ast.expr:
         node.attr = self._mangled(node.attr)
         if isinstance(node.value, ast.Name):
-            # Left as a chain of names, which guards are found by; an `Undefined` raises.
+            # Left as a chain of names: guards are found by those. `Undefined` raises.
             node.value.id = self._mangled(node.value.id)
             return node
         return self.generic_visit(node)  # type: ignore[return-value]
@@ -418,6 +417,3 @@ def _placed_shallow(node: Any, at: ast.AST) -> Any:
 
 def _all_placed(nodes: list[Any], at: ast.AST) -> list[Any]:
     return [_placed_shallow(node, at) for node in nodes]
-
-
-__all__ = ["RUNTIME", "SCOPES", "transform"]

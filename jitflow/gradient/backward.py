@@ -139,8 +139,8 @@ def _sweep(
             continue
         mask = tuple([id(x) in reached for x in inputs])
         # Rules of control flow run those of other ops, which the mask does not fit.
-        control = type(op) is Op and op.kind is _CONTROL
-        b = _builder(kind, () if control else mask)
+        every = all(mask) or (type(op) is Op and op.kind is _CONTROL)
+        b = _builder(kind, () if every else mask)
         y = outputs if len(outputs) > 1 else outputs[0]
         if tracing:
             with _as_made_by(outputs[0]):

@@ -152,7 +152,8 @@ class _Custom:
     ) -> None:
         self.fun = fun
         self._static = tuple(nondiff_argnums)
-        functools.update_wrapper(self, fun)
+        wrapper: Any = self
+        functools.update_wrapper(wrapper, fun)
 
     def _split(self, args: tuple[Any, ...]) -> tuple[list[Any], list[Any]]:
         """The constant arguments, and the others with tensors for leaves."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitflow.errors import ArgumentError, GradientError
-from jitflow.gradient.interpreters import Rule, copy_of
+from jitflow.gradient.interpreters import Interpreter, Rule, copy_of
 from jitflow.gradient.tape import GradientTape
 from jitflow.ops.coerce import as_tensor
 from jitflow.ops.dispatch import builder
@@ -27,7 +27,12 @@ def alias(x: Any) -> Tensor:
     record now it is computed from `x`.
     """
     tensor = as_tensor(x)
-    copy = copy_of(tensor)
+    trace = state.trace
+    if isinstance(trace, Interpreter) and not trace.owns(tensor):
+        with trace.outside():  # tapes around the transform watch it, too
+            copy = alias(tensor)
+    else:
+        copy = copy_of(tensor)
     for tape in state.tapes:
         tape.record(_IDENTITY, (tensor,), copy, {})
     return copy

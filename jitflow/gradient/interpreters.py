@@ -226,12 +226,12 @@ class Interpreter:
     @contextmanager
     def outside(self) -> Iterator[None]:
         """Ops go to the context around the transform."""
-        tapes = state.tapes
+        trace, tapes = state.trace, state.tapes
         state.trace, state.tapes = self.parent, self._tapes
         try:
             yield
         finally:
-            state.trace, state.tapes = self, tapes
+            state.trace, state.tapes = trace, tapes
 
     def owns(self, x: Any) -> bool:
         """Whether `x` is a tensor of this transform, and not of one around it."""

@@ -44,7 +44,7 @@ def _stage_one(
         single = len(outputs) == 1
         g, y = (gs[0], outputs[0]) if single else (tuple(gs), tuple(outputs))
         found = rule.vjp(builder, g, y, *inputs)
-        results = [
+        results: list[Any] = [
             _zeros(x) if part is None else part
             for part, x in zip(found, inputs, strict=True)
             if x.dtype.is_inexact

@@ -124,7 +124,7 @@ def eigvalsh(x: Any, /) -> Tensor:
     return b.eigh(x)[0]
 
 
-# The column norms and phases that LAPACK fixes take part in the derivative.
+# The norm 1 of the columns takes part in the derivative; their phases stay as they are.
 def _eig_cotangent(w: Tensor, v: Tensor, gw: Any, gv: Any) -> Tensor:
     gw, gv = (e.conj(g) for g in (gw, gv))
     vh = adjoint(v)
@@ -162,7 +162,8 @@ def _eig(x: Tensor) -> Any:
 def eig(x: Any, /) -> EigResult:
     """Eigenvalues and eigenvectors (columns) of general matrices, always complex.
 
-    Runs eagerly only. Gradients need distinct eigenvalues.
+    Runs eagerly only. Gradients need distinct eigenvalues, and through the vectors a
+    result that does not depend on their phases.
 
     Raises:
         TracerError: while tracing.

@@ -15,13 +15,11 @@ if TYPE_CHECKING:
 
 
 class Trace(Protocol):
-    """What the front end asks of an active trace (`jitflow.tracing`).
+    """What the front end asks of an active trace (`jitflow.tracing`)."""
 
-    Attributes:
-        staging: True if tensors have no values while it is active.
-    """
-
-    staging: bool
+    @property
+    def staging(self) -> bool:
+        """True if tensors have no values while it is active."""
 
     def apply(self, op: Any, inputs: tuple[Any, ...], attrs: Any) -> Any:
         """Stage an op; eager tensors among the inputs are lifted."""

@@ -18,6 +18,7 @@ from compiler.ir.types import ALL_DTYPES, DType, dtype_of
 from jitflow.errors import ArgumentTypeError, TracerError
 from jitflow.tensor.display import show_array
 from jitflow.tensor.floating_errors import enter, leave
+from jitflow.tensor.methods import Methods
 from jitflow.tensor.state import activity, state
 
 # A fast path that fails in one of these ways is repeated on the slow path, which gives
@@ -28,7 +29,7 @@ _ndarray = np.ndarray
 _DTYPES = {dtype.np: dtype for dtype in ALL_DTYPES}
 
 
-class Operators:
+class Operators(Methods):
     """Everything that tensors and variables share: operators and conversions."""
 
     __slots__ = ()

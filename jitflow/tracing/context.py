@@ -97,6 +97,7 @@ class TraceContext:
     def _activated(self) -> Iterator[None]:
         before = state.trace
         state.trace = self
+        self.closed = False
         try:
             yield
         finally:
