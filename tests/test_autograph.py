@@ -531,6 +531,25 @@ def test_plain_assertions_are_pythons() -> None:
         f(X, 1)
 
 
+def test_raise_under_a_traced_condition_happens_after_the_run() -> None:
+    @jf.function
+    def f(x, mode):
+        if mode == "bad":
+            raise KeyError(mode)
+        if x[0] < 0:
+            if mode == "worse":
+                raise KeyError(mode)
+            raise ValueError("negative")
+        return x * 2
+
+    assert_equal(f(X, "good"), X * 2)
+    with pytest.raises(ValueError, match="negative"):
+        f(-X, "good")
+    for mode in ("bad", "worse"):
+        with pytest.raises(KeyError, match=mode):
+            f(X, mode)
+
+
 # -- errors ----------------------------------------------------------------------------
 
 

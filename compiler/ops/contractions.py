@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from math import prod
 from typing import Any
@@ -43,35 +44,59 @@ def _to_stack(x: np.ndarray, order: Sequence[int], counts: Sequence[int]) -> np.
     return moved.reshape(shape)
 
 
-def _operand_gradient(
-    b: Any, g: Any, other: Any, own: tuple[Ints, Ints, Ints], far: Any, first: bool
-) -> Any:
-    """Cotangent of one operand: a dot of the cotangent with the other operand.
+Attrs = dict[str, Pair]
 
-    `own` and `far` are (contract, batch, free) of this operand and of the other;
-    `first` tells that this one is the left operand. Of the two operand orders the one
-    that needs no transpose is taken, if there is one.
+
+@functools.lru_cache(maxsize=4096)
+def _gradient_plan(
+    rank: int, own: tuple[Ints, Ints, Ints], far: tuple[Ints, Ints, Ints], first: bool
+) -> tuple[bool, Attrs, Ints | None]:
+    """How to make the cotangent of one operand from that of the result and the other.
+
+    `own` and `far` are (contract, batch, free) of this operand and of the other, `rank`
+    is that of the result; `first` tells that this one is the left operand. Of the two
+    operand orders the one that needs no transpose is taken, if there is one.
+
+    Returns:
+        Whether the other operand comes first, the attributes of the product, and the
+        permutation that is needed after it, if any.
     """
     (contract, batch, free), (far_contract, far_batch, far_free) = own, far
     lead = len(batch)
     split = lead + (len(free) if first else len(far_free))
-    left, right = tuple(range(lead, split)), tuple(range(split, b.type_of(g).rank))
+    left, right = tuple(range(lead, split)), tuple(range(split, rank))
     summed = right if first else left
     tail = [contract[far_contract.index(d)] for d in sorted(far_contract)]
     rows = tuple(range(lead))
     g_first = [*batch, *free, *tail]
     other_first = [*batch, *tail, *free]
     if other_first == sorted(other_first) and g_first != sorted(g_first):
-        return b.dot_general(
-            other, g, contract=(far_free, summed), batch=(far_batch, rows)
-        )
-    product = b.dot_general(
-        g, other, contract=(summed, far_free), batch=(rows, far_batch)
-    )
+        return True, {"contract": (far_free, summed), "batch": (far_batch, rows)}, None
+    attrs = {"contract": (summed, far_free), "batch": (rows, far_batch)}
     if g_first == sorted(g_first):
-        return product
+        return False, attrs, None
     order = tuple(g_first.index(d) for d in range(len(g_first)))
-    return b.transpose(product, permutation=order)
+    return False, attrs, order
+
+
+def _operand_gradient(
+    b: Any, g: Any, other: Any, rank: int, own: Any, far: Any, first: bool
+) -> Any:
+    """Cotangent of one operand; see `_gradient_plan`."""
+    swapped, attrs, order = _gradient_plan(rank, own, far, first)
+    pair = (other, g) if swapped else (g, other)
+    product = b.dot_general(*pair, **attrs)
+    return product if order is None else b.transpose(product, permutation=order)
+
+
+@functools.lru_cache(maxsize=4096)
+def _sides(ranks: Ints, contract: Pair, batch: Pair) -> tuple[Any, Any]:
+    """(contract, batch, free) dimensions of both operands."""
+    left, right = (
+        (contract[i], batch[i], free_dims(ranks[i], contract[i], batch[i]))
+        for i in (0, 1)
+    )
+    return left, right
 
 
 @op("dot_general", kind=Kind.CONTRACTION, attrs=("batch", "contract"))
@@ -125,14 +150,14 @@ class DotGeneral:
         b: Any, g: Any, y: Any, p: Any, q: Any, *, contract: Pair, batch: Pair
     ) -> tuple[Any, Any]:
         ranks = b.type_of(p).rank, b.type_of(q).rank
-        left, right = (
-            (contract[i], batch[i], free_dims(ranks[i], contract[i], batch[i]))
-            for i in (0, 1)
-        )
-        return (
-            _operand_gradient(b, g, q, left, right, True) if b.needs(0) else None,
-            _operand_gradient(b, g, p, right, left, False) if b.needs(1) else None,
-        )
+        left, right = _sides(ranks, contract, batch)
+        rank = b.type_of(g).rank
+        dp = dq = None
+        if b.needs(0):
+            dp = _operand_gradient(b, g, q, rank, left, right, True)
+        if b.needs(1):
+            dq = _operand_gradient(b, g, p, rank, right, left, False)
+        return dp, dq
 
     def jvp(b: Any, ts: Any, y: Any, p: Any, q: Any, **attrs: Any) -> Any:
         pairs = ((ts[0], q), (p, ts[1]))

@@ -74,7 +74,9 @@ def read(nodes: Iterable[ast.AST]) -> Counter[str]:
     return found
 
 
-def declared(nodes: Iterable[ast.AST], kind: type) -> set[str]:
+def declared(
+    nodes: Iterable[ast.AST], kind: type[ast.Global] | type[ast.Nonlocal]
+) -> set[str]:
     """Names declared ``global`` or ``nonlocal`` (`kind` is the node's type)."""
     return {name for n in in_scope(nodes) if isinstance(n, kind) for name in n.names}
 

@@ -21,20 +21,20 @@ class Checks:
 
     Attributes:
         flag: number of the first assertion that failed, counted from 1; else 0.
-        messages: what the assertions say.
+        errors: what they raise.
     """
 
     def __init__(self) -> None:
         with init_scope():
             zero = np.zeros((), np.int32)
             self.flag = Variable(zero, trainable=False, name="failed_assertion")
-        self.messages: list[str] = []
+        self.errors: list[BaseException] = []
 
-    def add(self, holds: Tensor, message: str) -> None:
+    def add(self, holds: Tensor, error: BaseException) -> None:
         """Stage an assertion; `holds` is a bool of rank 0."""
-        self.messages.append(message)
+        self.errors.append(error)
         before = self.flag.value
-        number = builder.full_like(len(self.messages), before)
+        number = builder.full_like(len(self.errors), before)
         settled = logical_or(holds, before != 0)
         self.flag.assign(where(settled, before, number))
 
@@ -42,12 +42,13 @@ class Checks:
         """Look at the last run.
 
         Raises:
-            AssertionError: if an assertion failed; what the run assigned stays.
+            BaseException: that of the first assertion that failed. What the run
+                assigned to variables stays.
         """
         number = int(self.flag._data)
         if number:
             self.flag._data = np.zeros((), np.int32)
-            raise AssertionError(self.messages[number - 1])
+            raise self.errors[number - 1].with_traceback(None)
 
 
 def checks_of(trace: TraceContext) -> Any:

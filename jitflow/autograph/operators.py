@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -11,6 +12,7 @@ from compiler.ir.location import Location
 from jitflow.autograph.checks import checks_of
 from jitflow.autograph.staged import (
     TensorRange,
+    branches,
     note,
     staged_if,
     staged_range,
@@ -20,7 +22,7 @@ from jitflow.autograph.staged import (
 )
 from jitflow.autograph.undefined import Undefined
 from jitflow.control_flow.branches import choose, is_traced, truth
-from jitflow.dtypes import int32
+from jitflow.dtypes import bool_, int32
 from jitflow.ops.dispatch import builder
 from jitflow.ops.elementwise import logical_and, logical_not, logical_or
 from jitflow.tensor import Variable, state
@@ -38,6 +40,7 @@ __all__ = [
     "if_expression",
     "not_",
     "or_",
+    "raises",
     "returned",
     "while_",
 ]
@@ -111,12 +114,9 @@ def if_(
         note(place, "cond (converted)")
         staged_if(test, body, orelse, get, put, names, live, place)
         return
-    if test:
-        note(place, "Python (first branch)")
-        body()
-    else:
-        note(place, "Python (other branch)")
-        orelse()
+    note(place, f"Python ({'first' if test else 'other'} branch)")
+    with branches.inside(staged=False):
+        (body if test else orelse)()
 
 
 def if_expression(
@@ -209,9 +209,23 @@ def assert_(test: Any, message: Callable[[], Any], text: str) -> None:
         note(place, "checked after the run (converted)")
         shown = str(message())
         label = f"{shown}: {place}" if shown else place
-        checks_of(state.trace).add(truth(test, "assert"), label)
+        checks_of(state.trace).add(truth(test, "assert"), AssertionError(label))
     elif not test:
         raise AssertionError(*([message()] if message() != "" else []))
+
+
+def raises(error: Callable[[], Any], text: str) -> bool:
+    """Whether a ``raise`` statement is to be carried out now.
+
+    Under a traced condition it is not: the error is raised after a run that got there.
+    """
+    if not branches.staged:
+        return True
+    note(_place(text), "raised after the run (converted)")
+    made = error()
+    never = builder.scalar(False, bool_)
+    checks_of(state.trace).add(never, made() if isinstance(made, type) else made)
+    return False
 
 
 # -- loops --------------------------------------------------------------------------
@@ -278,7 +292,7 @@ def _python_for(
             # The loop was left under a condition that is known at run time only.
             staged_if(
                 going,
-                lambda item=item: body(item),
+                functools.partial(body, item),
                 lambda: None,
                 get,
                 put,

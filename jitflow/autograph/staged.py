@@ -9,7 +9,9 @@ sees because a flag says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from jitflow.autograph.jumps import RETURNED
@@ -19,18 +21,42 @@ from jitflow.control_flow.branches import choose, is_traced, truth
 from jitflow.control_flow.errors import ControlFlowError
 from jitflow.control_flow.loops import run_while
 from jitflow.control_flow.scans import run_scan
-from jitflow.control_flow.slots import Slot, join, slot_of
+from jitflow.control_flow.slots import join, slot_of
 from jitflow.control_flow.state import LoopState
 from jitflow.dtypes import int32
 from jitflow.errors import ArgumentTypeError
 from jitflow.ops.coerce import as_tensor
 from jitflow.ops.dispatch import builder
 from jitflow.ops.elementwise import logical_and, logical_or
-from jitflow.tensor import Tensor, Variable, state
+from jitflow.tensor import state
 from jitflow.tracing.structure import flatten, leaf_paths, map_structure, unflatten
 
 Get = Callable[[], tuple[Any, ...]]
 Set = Callable[[tuple[Any, ...]], None]
+
+
+class _Branches(threading.local):
+    """The ``if`` statements that converted code is in, innermost last.
+
+    Attributes:
+        staged: whether the innermost one depends on a traced value.
+    """
+
+    def __init__(self) -> None:
+        self.staged = False
+
+    @contextmanager
+    def inside(self, staged: bool) -> Iterator[None]:
+        """While a branch runs."""
+        before = self.staged
+        self.staged = staged
+        try:
+            yield
+        finally:
+            self.staged = before
+
+
+branches = _Branches()
 
 
 def note(place: str, outcome: str) -> None:
@@ -63,7 +89,8 @@ def staged_if(
     def branch(function: Callable[[], None]) -> Callable[[], tuple[Any, ...]]:
         def run() -> tuple[Any, ...]:
             put(before)
-            function()
+            with branches.inside(staged=True):
+                function()
             return get()[:live]
 
         return run
@@ -162,7 +189,7 @@ class _Names:
             i for i, v in enumerate(self.before) if type(v) is not Undefined
         ]
 
-    def carry_returned(self, run: Callable[[], Any], slots: Sequence[Slot]) -> None:
+    def carry_returned(self, run: Callable[[], Any]) -> None:
         """Give the returned value zeros to start with, if the loop may return."""
         if RETURNED not in self.names:
             return
@@ -250,7 +277,7 @@ def staged_while(
 ) -> None:
     """A ``while`` loop on a traced condition; see `operators.while_`."""
     found = _Names(get, put, names, place)
-    found.carry_returned(body, [])
+    found.carry_returned(body)
     loop = found.state()
 
     def check(leaves: list[Any]) -> Any:
@@ -298,7 +325,7 @@ def staged_range(
 ) -> None:
     """A ``for`` loop over a range with traced bounds."""
     found = _Names(get, put, names, place)
-    found.carry_returned(lambda: body(items.start), [])
+    found.carry_returned(lambda: body(items.start))
     outer = found.state()
     loop = LoopState.of((items.start, outer.rebuild(outer.leaves)), "state")
     loop.paths = ["the index", *outer.paths]
@@ -328,7 +355,7 @@ def _in_range(index: Any, items: TensorRange) -> Any:
 
 
 def staged_scan(
-    items: Tensor | Variable,
+    items: Any,
     body: Callable[[Any], None],
     goes_on: Callable[[], Any] | None,
     get: Get,
@@ -343,7 +370,7 @@ def staged_scan(
             "a tensor of rank 0 cannot be iterated", operands={"x": tensor}
         )
     found = _Names(get, put, names, place)
-    found.carry_returned(lambda: body(builder.zeros_like(tensor[0])), [])
+    found.carry_returned(lambda: body(builder.zeros_like(tensor[0])))
     loop = found.state()
 
     def run(item: Any) -> None:

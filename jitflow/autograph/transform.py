@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import copy
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, cast
 
 from jitflow.autograph.activity import (
     assigned,
@@ -75,7 +75,7 @@ def _header(node: ast.AST) -> str:
         return f"for {ast.unparse(node.target)} in {ast.unparse(node.iter)}"
     if isinstance(node, ast.Assert):
         return f"assert {ast.unparse(node.test)}"
-    if isinstance(node, ast.IfExp):
+    if isinstance(node, ast.IfExp | ast.Raise):
         return ast.unparse(node)
     return ""
 
@@ -100,6 +100,7 @@ class _Transformer(ast.NodeTransformer):
         self.state: dict[str, None] = {}
         self.maybe_unbound = self._unbound_candidates(body)
         self.loop_depth = 0
+        self.try_depth = 0
         self.count = 0
 
     def _unbound_candidates(self, body: list[ast.stmt]) -> set[str]:
@@ -227,6 +228,26 @@ class _Transformer(ast.NodeTransformer):
         call = _call("assert_", test, message, ast.Constant(text))
         return _placed_shallow(ast.Expr(call), node)
 
+    def visit_Try(self, node: ast.Try) -> ast.AST:
+        """An error that may be handled here has to be raised at once."""
+        self.try_depth += 1
+        body = self.block(node.body)
+        self.try_depth -= 1
+        node.body = []
+        made = self.generic_visit(node)
+        assert isinstance(made, ast.Try)
+        made.body = body
+        return made
+
+    def visit_Raise(self, node: ast.Raise) -> ast.stmt:
+        text = self._text(node, node.lineno)
+        if self.try_depth or node.exc is None or _unmovable(node):
+            return self.generic_visit(node)  # type: ignore[return-value]
+        error = _thunk(self.visit(copy.deepcopy(node.exc)))
+        call = _call("raises", error, ast.Constant(text))
+        raising = ast.If(call, cast(list[ast.stmt], [self.generic_visit(node)]), [])
+        return _placed_shallow(raising, node)
+
     def visit_Return(self, node: ast.Return) -> ast.stmt:
         value = node.value
         if isinstance(value, ast.Name) and value.id == "returned__":
@@ -238,9 +259,9 @@ class _Transformer(ast.NodeTransformer):
         """A name that may be unbound is unbound by assignment."""
         out: list[ast.stmt] = []
         for target in node.targets:
-            is_name = isinstance(target, ast.Name)
-            if is_name and target.id in self.maybe_unbound:
-                code = f"{target.id} = {RUNTIME}.Undefined({target.id!r})"
+            name = target.id if isinstance(target, ast.Name) else ""
+            if name in self.maybe_unbound:
+                code = f"{name} = {RUNTIME}.Undefined({name!r})"
                 out.append(_placed(_statement(code), node))
             else:
                 out.append(ast.copy_location(ast.Delete([self.visit(target)]), node))

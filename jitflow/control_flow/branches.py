@@ -79,7 +79,9 @@ def switch(index: Any, branches: Sequence[Callable[..., Any]], *operands: Any) -
     """
     if not branches:
         raise ArgumentTypeError("switch: there is no branch")
-    number = index if isinstance(index, int) else as_tensor(index, argument="index")
+    number: Any = (
+        index if isinstance(index, int) else as_tensor(index, argument="index")
+    )
     if isinstance(number, Tensor) and (number.shape or number.dtype.kind not in "iu"):
         raise ArgumentTypeError(
             "switch: the index must be an integer of rank 0",
@@ -168,7 +170,7 @@ def choose(
         keep_weak: see `leaf_of`.
     """
     bodies = [
-        run_body(_graph_name(name), lambda _, f=f: f())
+        run_body(_graph_name(name), _without_leaves(f))
         for name, f in zip(names, functions, strict=True)
     ]
     if adjust is not None:
@@ -195,6 +197,10 @@ def choose(
     for variable, value in zip(variables.values(), rest, strict=True):
         state.trace.write_variable(variable, value)
     return unflatten(bodies[0].structure, leaves)
+
+
+def _without_leaves(function: Callable[[], Any]) -> Callable[[list[Any]], Any]:
+    return lambda _: function()
 
 
 def _graph_name(name: str) -> str:

@@ -8,6 +8,7 @@ iteration, or in one branch, and another thing after it, or in the other branch.
 
 from __future__ import annotations
 
+import builtins
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,12 +41,12 @@ class Slot:
     """
 
     type: TensorType | None
-    weak: type | None = None
+    weak: builtins.type | None = None
     value: Any = None
 
     def __str__(self) -> str:
         if self.type is None:
-            return f"{type(self.value).__name__} {self.value!r}"[:60]
+            return f"{builtins.type(self.value).__name__} {self.value!r}"[:60]
         if self.weak is not None:
             return f"a Python {self.weak.__name__}"
         return f"{self.type.dtype.long}[{','.join(map(str, self.type.shape))}]"

@@ -8,7 +8,7 @@ thousands of ops needs no recursion and linear time.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from compiler.ir.op import Op
@@ -31,6 +31,8 @@ from jitflow.tensor.state import state
 from jitflow.tensor.tensor import Operators, Tensor
 from jitflow.tensor.variable import Variable
 from jitflow.tracing.structure import flatten, is_container, unflatten
+
+_NOTHING = nullcontext()
 
 
 class GradientTape:
@@ -206,14 +208,11 @@ class GradientTape:
             )
         self._used = True
 
-    @contextmanager
-    def _resting(self) -> Iterator[None]:
+    def _resting(self) -> AbstractContextManager[None]:
         """A one-shot tape does not record its own backward pass."""
-        if self._persistent:
-            yield
-        else:
-            with self.stop_recording():
-                yield
+        if self._persistent or self not in state.tapes:
+            return _NOTHING
+        return self.stop_recording()
 
     def _backward(
         self, targets: Sequence[Any], seeds: Sequence[Any], sources: Sequence[Any]

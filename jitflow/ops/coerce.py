@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -171,6 +172,7 @@ def dim_tensor(dim: Any) -> Tensor:
 # --------------------------------------------------------------------- broadcasting
 
 
+@functools.lru_cache(maxsize=4096)
 def broadcast_shapes(*shapes: Shape) -> Shape:
     """The common shape of broadcasting; symbolic dimensions must be the same symbol.
 

@@ -25,12 +25,15 @@ _HALF = (np.dtype(np.float16), _BFLOAT16)
 
 
 def _broadcast_in_dim(x: np.ndarray, *, dims: Ints, shape: Ints) -> np.ndarray:
-    if not dims and x.dtype.isbuiltin == 1:
-        # The general way takes ten times as long as a small op.
-        return np.ndarray(shape, x.dtype, x, 0, (0,) * len(shape))
     if len(dims) > 1 and list(dims) != sorted(dims):
         order = sorted(range(len(dims)), key=dims.__getitem__)
         x, dims = x.transpose(order), tuple(dims[i] for i in order)
+    if x.size and x.dtype.isbuiltin == 1 and x.flags.c_contiguous:
+        # np.broadcast_to takes ten times as long as a small op.
+        strides = [0] * len(shape)
+        for size, stride, dim in zip(x.shape, x.strides, dims, strict=True):
+            strides[dim] = stride if size > 1 else 0
+        return np.ndarray(shape, x.dtype, x, 0, strides)
     full = [1] * len(shape)
     for size, dim in zip(x.shape, dims, strict=True):
         full[dim] = size
@@ -172,6 +175,11 @@ _FORMS: dict[str, Callable[..., Any]] = {
     "reverse": _reverse,
     "dot_general": _dot_general,
     "erf_inv": _erf_inv,
+    # Rounded once for halves too: no detour through float32 is needed.
+    "add": np.add,
+    "subtract": np.subtract,
+    "multiply": np.multiply,
+    "negate": np.negative,
 }
 # Ops with a form of their own; the others run their `evaluate`.
 EAGER: dict[Op, Callable[..., Any]] = {

@@ -33,7 +33,7 @@ def getitem(x: Any, key: Any) -> Tensor:
     x = as_tensor(x)
     if quiet() and _is_plain(key):
         return _eager(x, key)
-    keys = _expand(x, key if isinstance(key, tuple) else (key,))
+    keys = expand_key(x, key if isinstance(key, tuple) else (key,))
     return _advanced(*_basic(x, keys))
 
 
@@ -81,7 +81,7 @@ def _dims_of(key: Any) -> int:
     return key.ndim if _is_mask(key) else 1
 
 
-def _expand(x: Tensor, keys: tuple[Any, ...]) -> list[Any]:
+def expand_key(x: Tensor, keys: tuple[Any, ...]) -> list[Any]:
     """Entries with ``...`` spelled out and masks turned into integer tensors."""
     entries = [_entry(key) for key in keys]
     used = sum(map(_dims_of, entries))

@@ -307,3 +307,37 @@ def _edge(x: Tensor, value: Any, axis: int) -> Tensor | None:
     if value.ndim:
         return value
     return b.broadcast(value, (*x.shape[:axis], 1, *x.shape[axis + 1 :]))
+
+
+def _flat_or(x: Any, axis: int | None) -> tuple[Tensor, int]:
+    x = as_tensor(x)
+    return (b.reshape(x, shape=(x.size,)), 0) if axis is None else (x, axis)
+
+
+def cumsum(x: Any, /, *, axis: int | None = None, dtype: Any = None) -> Tensor:
+    """NumPy's running sum: of all elements in a row when `axis` is left out."""
+    x, axis = _flat_or(x, axis)
+    return cumulative_sum(x, axis=axis, dtype=dtype)
+
+
+def cumprod(x: Any, /, *, axis: int | None = None, dtype: Any = None) -> Tensor:
+    """NumPy's running product: of all elements in a row when `axis` is left out."""
+    x, axis = _flat_or(x, axis)
+    return cumulative_prod(x, axis=axis, dtype=dtype)
+
+
+def _running(name: str, record: str, x: Any, axis: int | None) -> Tensor:
+    x, axis = _flat_or(x, axis)
+    require(name, x, "iuf", "real")
+    position = normalize_axis(axis, x.ndim, name)
+    return getattr(b, record)(x, axis=position, reverse=False)
+
+
+def cummax(x: Any, /, *, axis: int | None = None) -> Tensor:
+    """Running maximum along `axis`; of all elements in a row when it is left out."""
+    return _running("cummax", "cumulative_max", x, axis)
+
+
+def cummin(x: Any, /, *, axis: int | None = None) -> Tensor:
+    """Running minimum along `axis`; of all elements in a row when it is left out."""
+    return _running("cummin", "cumulative_min", x, axis)

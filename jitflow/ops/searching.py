@@ -223,7 +223,12 @@ def _bisect(x: Tensor, y: Tensor, right: bool) -> Tensor:
 # ---------------------------------------------------------- value-dependent shapes
 
 
-def _eager_array(name: str, x: Any) -> np.ndarray:
+def eager_array(name: str, x: Any) -> np.ndarray:
+    """The values of `x`, for a function that needs them.
+
+    Raises:
+        TracerError: while tracing.
+    """
     x = as_tensor(x)
     if is_tracing():
         raise TracerError(
@@ -240,7 +245,7 @@ def nonzero(x: Any, /) -> tuple[Tensor, ...]:
     Raises:
         TracerError: while tracing.
     """
-    return tuple(wrap(i) for i in np.nonzero(_eager_array("nonzero", x)))
+    return tuple(wrap(i) for i in np.nonzero(eager_array("nonzero", x)))
 
 
 class UniqueAll(NamedTuple):
@@ -272,7 +277,7 @@ def unique_all(x: Any, /) -> UniqueAll:
     Raises:
         TracerError: while tracing.
     """
-    return UniqueAll(*map(wrap, np.unique_all(_eager_array("unique_all", x))))
+    return UniqueAll(*map(wrap, np.unique_all(eager_array("unique_all", x))))
 
 
 def unique_counts(x: Any, /) -> UniqueCounts:
@@ -281,7 +286,7 @@ def unique_counts(x: Any, /) -> UniqueCounts:
     Raises:
         TracerError: while tracing.
     """
-    return UniqueCounts(*map(wrap, np.unique_counts(_eager_array("unique_counts", x))))
+    return UniqueCounts(*map(wrap, np.unique_counts(eager_array("unique_counts", x))))
 
 
 def unique_inverse(x: Any, /) -> UniqueInverse:
@@ -290,7 +295,7 @@ def unique_inverse(x: Any, /) -> UniqueInverse:
     Raises:
         TracerError: while tracing.
     """
-    array = _eager_array("unique_inverse", x)
+    array = eager_array("unique_inverse", x)
     return UniqueInverse(*map(wrap, np.unique_inverse(array)))
 
 
@@ -300,7 +305,7 @@ def unique_values(x: Any, /) -> Tensor:
     Raises:
         TracerError: while tracing.
     """
-    return wrap(np.sort(np.unique_values(_eager_array("unique_values", x))))
+    return wrap(np.sort(np.unique_values(eager_array("unique_values", x))))
 
 
 def isin(x1: Any, x2: Any, /, *, invert: bool = False) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any
 from compiler.ir.dims import size_of
 from compiler.ir.types import TensorType
 from jitflow.config import settings
-from jitflow.dtypes import float32, int64
+from jitflow.dtypes import float64, int64
 from jitflow.errors import ArgumentError, IndexingError, ShapeError, TracerError
 from jitflow.ops import elementwise as e
 from jitflow.ops import reductions as r
@@ -143,7 +143,8 @@ def quantile_shape(
     return reshape(moveaxis(result, -1, 0), (*q.shape, *rest))
 
 
-def _check_method(name: str, q: Any, method: str) -> None:
+def check_method(name: str, q: Any, method: str) -> None:
+    """Check the arguments that the quantile functions share."""
     if method not in _METHODS:
         raise ArgumentError(f"{name}: method is one of {_METHODS}, given {method!r}")
     if isinstance(q, int | float) and not 0 <= q <= 1:
@@ -172,12 +173,11 @@ def quantile(
     Raises:
         ArgumentError: for another method, or a Python number `q` that is outside.
     """
-    _check_method("quantile", q, method)
+    check_method("quantile", q, method)
     x = inexact(x)
     axes = normalize_axes(axis, x.ndim, "quantile")
-    # Places in long rows need more digits than a 16-bit float has.
-    wide = x.dtype if x.dtype.itemsize > 2 else float32
-    q = b.cast(as_tensor(q, like=wide), wide)
+    # Places in long rows need more digits than the elements.
+    q = b.cast(as_tensor(q, like=float64), float64)
     rows = b.sort(rows_of(x, axes), axis=x.ndim - len(axes), descending=False)
     counts = b.broadcast(r.size_of(rows, (rows.ndim - 1,)), rows.shape[:-1])
     found = order_statistic(rows, counts, reshape(q, (-1,)), method)
