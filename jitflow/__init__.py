@@ -64,6 +64,8 @@ from jitflow.gradient import (
     vjp,
     vmap,
 )
+from jitflow.ops.assembling import *
+from jitflow.ops.coerce import broadcast_shapes
 from jitflow.ops.creation import (
     arange,
     asarray,
@@ -89,6 +91,7 @@ from jitflow.ops.data_types import (
     isdtype,
     result_type,
 )
+from jitflow.ops.einsums import einsum
 from jitflow.ops.elementwise import (
     abs,
     acos,
@@ -166,11 +169,10 @@ from jitflow.ops.elementwise import (
     tan,
     tanh,
     trunc,
-    where,
 )
+from jitflow.ops.inspection import __array_namespace_info__
 from jitflow.ops.linear_algebra import (
     diagonal,
-    einsum,
     matmul,
     outer,
     tensordot,
@@ -185,7 +187,6 @@ from jitflow.ops.manipulation import (
     flip,
     matrix_transpose,
     moveaxis,
-    pad,
     permute_dims,
     repeat,
     reshape,
@@ -197,12 +198,21 @@ from jitflow.ops.manipulation import (
     tile,
     unstack,
 )
+from jitflow.ops.mathematics import *
+from jitflow.ops.nan_functions import *
+from jitflow.ops.numerical import *
+from jitflow.ops.padding import pad
+from jitflow.ops.products import *
 from jitflow.ops.reductions import (
     all,
     any,
     argmax,
     argmin,
     count_nonzero,
+    cummax,
+    cummin,
+    cumprod,
+    cumsum,
     cumulative_prod,
     cumulative_sum,
     diff,
@@ -229,6 +239,10 @@ from jitflow.ops.searching import (
     unique_inverse,
     unique_values,
 )
+from jitflow.ops.segments import *
+from jitflow.ops.sets import *
+from jitflow.ops.statistics import *
+from jitflow.ops.updates import put_along_axis
 from jitflow.session import Graph, Session, placeholder
 from jitflow.tensor import Tensor, Variable, name_scope
 from jitflow.tracing import TensorSpec, init_scope
@@ -251,6 +265,7 @@ __all__ = [
     "Tensor",
     "TensorSpec",
     "Variable",
+    "__array_namespace_info__",
     "abs",
     "acos",
     "acosh",
@@ -282,6 +297,7 @@ __all__ = [
     "bool",
     "bool_",
     "broadcast_arrays",
+    "broadcast_shapes",
     "broadcast_to",
     "can_cast",
     "cbrt",
@@ -299,6 +315,10 @@ __all__ = [
     "cos",
     "cosh",
     "count_nonzero",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
     "cumulative_prod",
     "cumulative_sum",
     "custom_gradient",
@@ -321,6 +341,7 @@ __all__ = [
     "expand_dims",
     "expm1",
     "eye",
+    "fft",
     "finfo",
     "flip",
     "float16",
@@ -357,6 +378,7 @@ __all__ = [
     "less",
     "less_equal",
     "lgamma",
+    "linalg",
     "linearize",
     "linspace",
     "log",
@@ -398,6 +420,7 @@ __all__ = [
     "positive",
     "pow",
     "prod",
+    "put_along_axis",
     "random",
     "real",
     "reciprocal",
@@ -454,8 +477,15 @@ __all__ = [
     "vecdot",
     "vjp",
     "vmap",
-    "where",
     "while_loop",
     "zeros",
     "zeros_like",
 ]
+__all__ += ops.assembling.__all__
+__all__ += ops.mathematics.__all__
+__all__ += ops.nan_functions.__all__
+__all__ += ops.numerical.__all__
+__all__ += ops.products.__all__
+__all__ += ops.segments.__all__
+__all__ += ops.sets.__all__
+__all__ += ops.statistics.__all__

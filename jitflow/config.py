@@ -16,6 +16,7 @@ class Settings:
 
     float_dtype: DType = float32
     functions_eager: bool = False
+    check_indices: bool = True
 
 
 settings = Settings()
@@ -53,3 +54,12 @@ def run_functions_eagerly(run_eagerly: bool) -> None:
 def functions_run_eagerly() -> bool:
     """Whether `run_functions_eagerly` is on."""
     return settings.functions_eager
+
+
+def check_indices(check: bool) -> None:
+    """Whether compiled functions raise for an index out of bounds (True unless set).
+
+    Without the check such an index is clipped. It counts for functions that are traced
+    from then on; eager code always checks.
+    """
+    settings.check_indices = bool(check)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from compiler.ir.location import Location
-from jitflow.autograph.checks import checks_of
+from jitflow.ops.checks import checks_of
 from jitflow.autograph.staged import (
     TensorRange,
     branches,

@@ -11,15 +11,16 @@ import numpy as np
 from compiler.ir import op as op_table
 from compiler.ir.node import Graph
 from compiler.ir.types import TensorType
+from jitflow.dtypes import int32
 from jitflow.ops.coerce import as_tensor
-from jitflow.ops.dispatch import apply
+from jitflow.ops.dispatch import apply, builder
 from jitflow.tensor.state import state, user_function
 from jitflow.tensor.tensor import Operators, Tensor
 from jitflow.tensor.variable import Variable
 from jitflow.tracing.context import TraceContext
 from jitflow.tracing.structure import Structure, flatten, unflatten
 
-_CALL = op_table.get("call")
+_CASE = op_table.get("case")
 
 
 def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,7 +39,10 @@ def checkpoint(fun: Callable[..., Any]) -> Callable[..., Any]:
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         leaves, structure = flatten((args, kwargs))
         body = _Body(fun, leaves, structure)
-        found = apply(_CALL, tuple(body.operands()), {"body": body.graph})
+        # A choice among one: its body is compiled on its own, and so is the body of its
+        # derivative, so that nothing computed in one is kept for the other.
+        operands = (builder.scalar(0, int32), *body.operands())
+        found = apply(_CASE, operands, {"branches": (body.graph,)})
         return body.results(found if isinstance(found, tuple) else (found,))
 
     return wrapped

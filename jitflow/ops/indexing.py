@@ -17,9 +17,9 @@ from jitflow.errors import IndexingError
 from jitflow.ops.coerce import as_tensor, broadcast_shapes, is_tracing
 from jitflow.ops.dispatch import builder as b
 from jitflow.ops.dispatch import quiet
-from jitflow.ops.elementwise import add, less, maximum, where
+from jitflow.ops.elementwise import maximum
 from jitflow.ops.manipulation import concat, moveaxis, reshape
-from jitflow.ops.searching import gather_dims
+from jitflow.ops.searching import from_front, gather_dims
 from jitflow.tensor.tensor import Operators, Tensor, wrap
 
 
@@ -216,7 +216,7 @@ def _advanced(x: Tensor, keys: list[Any]) -> Tensor:
     axes = [i for i, k in enumerate(keys) if k is not None]
     if not axes:
         return x
-    indices = [_wrap_index(keys[a], x.shape[a], a) for a in axes]
+    indices = [from_front(keys[a], x.shape[a], f"axis {a}") for a in axes]
     if len(axes) == 1 and indices[0].ndim == 0:
         return _dynamic(x, axes[0], indices[0])
     shape = broadcast_shapes(*(i.shape for i in indices))
@@ -228,21 +228,6 @@ def _advanced(x: Tensor, keys: list[Any]) -> Tensor:
         spots = list(range(axes[0], axes[0] + count))
         result = moveaxis(result, list(range(count)), spots)
     return result
-
-
-def _wrap_index(index: Tensor, size: Any, axis: int) -> Tensor:
-    index = b.cast(index, int64)
-    if not is_tracing() and index.size:
-        values = index._data
-        if values.min() < -size or values.max() >= size:
-            bad = values[(values < -size) | (values >= size)].flat[0]
-            raise IndexingError(
-                f"index {bad} is out of bounds for axis {axis} of size {size}"
-            )
-        return (
-            index if values.min() >= 0 else where(less(index, 0), index + size, index)
-        )
-    return where(less(index, 0), add(index, size), index)
 
 
 def _dynamic(x: Tensor, axis: int, index: Tensor) -> Tensor:

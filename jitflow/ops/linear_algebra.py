@@ -1,11 +1,10 @@
-"""Products of tensors: matmul, tensordot, vecdot, outer, einsum over dot_general."""
+"""Products of tensors over dot_general: matmul, tensordot, vecdot, outer; diagonals."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from jitflow.errors import ArgumentError, ShapeError
+from jitflow.errors import ShapeError
 from jitflow.ops.coerce import (
     as_tensor,
     broadcast_shapes,
@@ -121,101 +120,6 @@ def outer(x1: Any, x2: Any, /) -> Tensor:
     if x.ndim != 1 or y.ndim != 1:
         raise ShapeError("outer: takes two vectors", operands={"x1": x, "x2": y})
     return multiply(expand_dims(x, 1), expand_dims(y, 0))
-
-
-# ------------------------------------------------------------------------- einsum
-
-
-def _parse(subscripts: str, operands: Sequence[Tensor]) -> tuple[list[str], str]:
-    """Labels of the operands and of the result, ellipses given capital labels."""
-    text = subscripts.replace(" ", "")
-    left, arrow, right = text.partition("->")
-    terms = left.split(",")
-    if len(terms) != len(operands):
-        raise ArgumentError(
-            f"einsum: {len(terms)} terms in {subscripts!r}, {len(operands)} operands"
-        )
-    extra = [
-        x.ndim - len(t.replace("...", "")) if "..." in t else 0
-        for t, x in zip(terms, operands, strict=True)
-    ]
-    spare = [chr(c) for c in range(0x391, 0x391 + max(extra, default=0))]
-    terms = [
-        t.replace("...", "".join(spare[len(spare) - n :]))
-        for t, n in zip(terms, extra, strict=True)
-    ]
-    if arrow:
-        return terms, right.replace("...", "".join(spare))
-    letters = "".join(terms)
-    once = sorted(c for c in set(letters) if letters.count(c) == 1 and c not in spare)
-    return terms, "".join(spare) + "".join(once)
-
-
-def einsum(subscripts: str, /, *operands: Any) -> Tensor:
-    """Einstein summation: ``"bij,bjk->bik"``; operands are contracted left to right.
-
-    Args:
-        subscripts: labels as in `numpy.einsum`, with ``...``; a label may occur at
-            most once per operand.
-        operands: one tensor per term.
-
-    Raises:
-        ArgumentError: if the subscripts do not fit the operands.
-    """
-    xs = list(promote_all("einsum", *operands))
-    terms, result = _parse(subscripts, xs)
-    for term, x in zip(terms, xs, strict=True):
-        if len(term) != x.ndim or len(set(term)) != len(term):
-            raise ArgumentError(
-                f"einsum: {term!r} in {subscripts!r} does not label an operand of "
-                f"rank {x.ndim}",
-                operands={"operand": x},
-            )
-    if len(set(result)) != len(result) or not set(result) <= set("".join(terms)):
-        raise ArgumentError(f"einsum: {result!r} is no result of {subscripts!r}")
-    labels, x = terms[0], xs[0]
-    for i in range(1, len(xs)):
-        later = set("".join(terms[i + 1 :])) | set(result)
-        labels, x = _pair(x, labels, xs[i], terms[i], later)
-    x, labels = _sum_out(x, labels, set(result))
-    return permute_dims(x, [labels.index(c) for c in result])
-
-
-def _sum_out(x: Tensor, labels: str, keep: set[str]) -> tuple[Tensor, str]:
-    axes = tuple(i for i, c in enumerate(labels) if c not in keep)
-    if axes:
-        x = sum_(x, axis=axes, dtype=x.dtype)
-    return x, "".join(c for c in labels if c in keep)
-
-
-def _pair(x: Tensor, p: str, y: Tensor, q: str, later: set[str]) -> tuple[str, Tensor]:
-    """Contract two labelled operands over the labels that nobody needs later."""
-    x, p = _sum_out(x, p, set(q) | later)
-    y, q = _sum_out(y, q, set(p) | later)
-    x, y = _stretch(x, p, y, q), _stretch(y, q, x, p)
-    common = [c for c in p if c in q]
-    batch = [c for c in common if c in later]
-    inner = [c for c in common if c not in later]
-    for c in common:
-        if x.shape[p.index(c)] != y.shape[q.index(c)]:
-            left, right = x.shape[p.index(c)], y.shape[q.index(c)]
-            raise _inner_error(f"einsum: label {c!r}", x, y, left, right)
-    product = _contract(
-        x,
-        y,
-        (tuple(p.index(c) for c in inner), tuple(q.index(c) for c in inner)),
-        (tuple(p.index(c) for c in batch), tuple(q.index(c) for c in batch)),
-    )
-    free = [c for c in p + q if c not in common]
-    return "".join(batch + free), product
-
-
-def _stretch(x: Tensor, p: str, y: Tensor, q: str) -> Tensor:
-    """`x` with sizes of 1 repeated to the size that the label has in `y`."""
-    sizes = dict(zip(q, y.shape, strict=True))
-    pairs = zip(p, x.shape, strict=True)
-    shape = tuple(sizes.get(c, d) if d == 1 else d for c, d in pairs)
-    return b.broadcast(x, shape)
 
 
 def trace(x: Any, /, *, offset: int = 0, dtype: Any = None) -> Tensor:

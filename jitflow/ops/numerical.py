@@ -13,7 +13,8 @@ from jitflow.ops.manipulation import concat, reshape, slice_axis
 from jitflow.ops.searching import argsort, searchsorted, take
 from jitflow.tensor.tensor import Tensor
 
-__all__ = ["ediff1d", "gradient", "interp", "trapezoid", "unwrap"]
+# `gradient` stays in this module: the package of that name has the name.
+__all__ = ["ediff1d", "interp", "trapezoid", "unwrap"]
 
 
 def interp(

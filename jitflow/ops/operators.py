@@ -14,10 +14,12 @@ from jitflow.ops.indexing import getitem
 from jitflow.ops.linear_algebra import matmul
 from jitflow.ops.manipulation import matrix_transpose, transpose_2d, unstack
 from jitflow.ops.reductions import any
+from jitflow.ops.updates import Updater
 from jitflow.tensor.tensor import Operators, Tensor
 from jitflow.tensor.variable import Variable
 
 __all__ = [
+    "Updater",
     "abs",
     "any",
     "array_namespace",

@@ -13,6 +13,7 @@ import numpy as np
 from compiler.ir.types import TensorType
 from jitflow.dtypes import int64
 from jitflow.errors import ArgumentError, DTypeError, IndexingError, TracerError
+from jitflow.ops.checks import require_inside
 from jitflow.ops.coerce import (
     as_tensor,
     is_tracing,
@@ -45,7 +46,7 @@ def gather_dims(x: Tensor, indices: Tensor, dims: tuple[int, ...]) -> Tensor:
     return b.gather(x, indices, dims=dims, batch=0, mode="clip")
 
 
-def _from_front(indices: Tensor, size: Any, name: str) -> Tensor:
+def from_front(indices: Tensor, size: Any, name: str) -> Tensor:
     """Indices counted from 0, as int64; checked when their values are known."""
     if not indices.dtype.is_integer:
         raise DTypeError(f"{name}: indices are integers, given {indices.dtype}")
@@ -57,6 +58,7 @@ def _from_front(indices: Tensor, size: Any, name: str) -> Tensor:
             raise IndexingError(f"{name}: index {bad} is out of bounds for size {size}")
         if low >= 0:
             return indices
+    require_inside(indices, size, name)
     return where(less(indices, 0), add(indices, size), indices)
 
 
@@ -64,7 +66,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
     """The elements of `x` at `indices` along `axis`, which their shape replaces.
 
     Raises:
-        IndexingError: if an eager index is out of bounds; in a trace it is clipped.
+        IndexingError: if an index is out of bounds.
     """
     x, indices = as_tensor(x), as_tensor(indices, argument="indices")
     if axis is None:
@@ -72,7 +74,7 @@ def take(x: Any, indices: Any, /, *, axis: int | None = None) -> Tensor:
             raise ArgumentError(f"take: axis is needed for a tensor of rank {x.ndim}")
         axis = 0
     position = normalize_axis(axis, x.ndim, "take")
-    index = _from_front(indices, x.shape[position], "take")
+    index = from_front(indices, x.shape[position], "take")
     picked = gather_dims(x, reshape(index, (*index.shape, 1)), (position,))
     count = index.ndim
     return moveaxis(picked, _span(0, count), _span(position, position + count))
@@ -93,7 +95,7 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
             f"take_along_axis: indices have rank {indices.ndim}, x has {x.ndim}"
         )
     position = normalize_axis(axis, x.ndim, "take_along_axis")
-    index = _from_front(indices, x.shape[position], "take_along_axis")
+    index = from_front(indices, x.shape[position], "take_along_axis")
     lead = _lead_shape(x, index, position)
     count, size = index.shape[position], x.shape[position]
     rows = b.broadcast(moveaxis(x, position, -1), (*lead, size))

@@ -146,6 +146,16 @@ class Operators(Methods):
     def __getitem__(self, key: Any) -> Tensor:
         return self._ops.getitem(self, key)
 
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise ArgumentTypeError(
+            "tensors never change", fix="use x = x.at[index].set(value)"
+        )
+
+    @property
+    def at(self) -> Any:
+        """``x.at[key].set(values)`` and siblings: copies with elements changed."""
+        return self._ops.Updater(self)
+
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec and not self.shape else str(self)
 

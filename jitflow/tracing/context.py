@@ -51,7 +51,7 @@ class TraceContext:
         created: the variables that were created while tracing.
         decisions: what became of each branch and loop of the source, by its place;
             shared with nested traces.
-        checks: assertions to look at after each run; see `jitflow.autograph.checks`.
+        checks: assertions to look at after each run; see `jitflow.ops.checks`.
     """
 
     staging = True

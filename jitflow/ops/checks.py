@@ -1,4 +1,4 @@
-"""Assertions in compiled code: a hidden variable remembers the first that failed.
+"""Checks in compiled code: a hidden variable remembers the first that failed.
 
 Loops and branches carry the variable like any other, and the host looks at it after
 each run.
@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from jitflow.config import settings
+from jitflow.errors import IndexingError
 from jitflow.ops.dispatch import builder
-from jitflow.ops.elementwise import logical_or, where
-from jitflow.tensor import Tensor, Variable
+from jitflow.ops.elementwise import logical_and, logical_or, where
+from jitflow.tensor import Tensor, Variable, state
 from jitflow.tracing.context import TraceContext, init_scope
 
 
@@ -60,3 +62,24 @@ def checks_of(trace: TraceContext) -> Any:
             outer.checks = made
             outer = outer.parent
     return trace.checks
+
+
+def require_inside(indices: Tensor, size: Any, what: str) -> None:
+    """Stage a check that integer `indices` lie in ``[-size, size)``.
+
+    The compiled function raises `IndexingError` after a run in which one did not. Under
+    transforms such as `vmap`, whose values are not those of the graph, nothing is
+    staged; and nothing if `jitflow.config.check_indices` has switched checks off.
+    """
+    trace = state.trace
+    if not isinstance(trace, TraceContext) or not settings.check_indices:
+        return
+    inside = logical_and(
+        indices >= builder.full_like(0, indices) - size, indices < size
+    )
+    error = IndexingError(
+        f"{what}: an index is out of bounds for size {size}",
+        fix="clip the indices, or use jf.config.check_indices(False)",
+    )
+    axes = tuple(range(inside.ndim))
+    checks_of(trace).add(builder.reduce_and(inside, axes=axes), error)
