@@ -4,9 +4,11 @@
 TensorFlow's names for variables, tapes and functions and JAX's names for transforms.
 """
 
+# The modules of one subject say in their own __all__ what is public.
+# ruff: noqa: F403
 from math import e, inf, nan, pi
 
-from jitflow import autograph, config, errors, nn, ops, random
+from jitflow import autograph, config, errors, fft, linalg, nn, ops, random
 from jitflow.benchmark import benchmark
 from jitflow.config import default_dtype, set_default_dtype
 from jitflow.control_flow import (
@@ -202,6 +204,7 @@ from jitflow.ops.mathematics import *
 from jitflow.ops.nan_functions import *
 from jitflow.ops.numerical import *
 from jitflow.ops.padding import pad
+from jitflow.ops.printing import print
 from jitflow.ops.products import *
 from jitflow.ops.reductions import (
     all,
@@ -419,6 +422,7 @@ __all__ = [
     "placeholder",
     "positive",
     "pow",
+    "print",
     "prod",
     "put_along_axis",
     "random",

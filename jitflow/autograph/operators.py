@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 import operator
 import sys
@@ -9,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from compiler.ir.location import Location
-from jitflow.ops.checks import checks_of
 from jitflow.autograph.staged import (
     TensorRange,
     branches,
@@ -23,8 +23,10 @@ from jitflow.autograph.staged import (
 from jitflow.autograph.undefined import Undefined
 from jitflow.control_flow.branches import choose, is_traced, truth
 from jitflow.dtypes import bool_, int32
+from jitflow.ops.checks import checks_of
 from jitflow.ops.dispatch import builder
 from jitflow.ops.elementwise import logical_and, logical_not, logical_or
+from jitflow.ops.printing import print as print_
 from jitflow.tensor import Variable, state
 from jitflow.tensor.state import user_function
 
@@ -81,7 +83,9 @@ def call(function: Any) -> Any:
     """What runs when converted code calls `function`."""
     if state.trace is None:
         return function
-    return tensor_range if function is range else user_function(function)
+    if function is range:
+        return tensor_range
+    return print_ if function is builtins.print else user_function(function)
 
 
 # -- branches -----------------------------------------------------------------------

@@ -202,6 +202,11 @@ class Interpreter:
         return {} if self.parent is None else self.parent.decisions
 
     @property
+    def print_token(self) -> Any:
+        """The print token of the trace around; see `TraceContext`."""
+        return None if self.parent is None else self.parent.print_token
+
+    @property
     def checks(self) -> Any:
         """Assertions of the trace around; see `TraceContext`."""
         return None if self.parent is None else self.parent.checks

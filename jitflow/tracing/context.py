@@ -51,6 +51,7 @@ class TraceContext:
         created: the variables that were created while tracing.
         decisions: what became of each branch and loop of the source, by its place;
             shared with nested traces.
+        print_token: orders what is printed; see `jitflow.ops.printing`.
         checks: assertions to look at after each run; see `jitflow.ops.checks`.
     """
 
@@ -75,6 +76,7 @@ class TraceContext:
         self.closed = False
         self.decisions: dict[str, str] = {} if parent is None else parent.decisions
         self.checks: Any = None if parent is None else parent.checks
+        self.print_token: Any = None if parent is None else parent.print_token
         self._watcher = FrameWatcher(on_frame)
         self._on_attribute = on_attribute
         self._may_create = may_create
