@@ -10,6 +10,7 @@ import pytest
 import jitflow as jf
 from compiler.ir import op as op_table
 from compiler.ir.op import Op
+from jitflow import keras
 from jitflow.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -220,6 +221,32 @@ def test_indexing_and_linear_algebra():
         jf.vmap(lambda a, b: jf.einsum("ij,jk->ki", a, b))(cube, cube),
         np.swapaxes(cube @ cube, 1, 2),
     )
+
+
+def test_indices_out_of_bounds_are_found_in_the_whole_batch():
+    take = jf.vmap(lambda x, i: jf.take(x, i, axis=0))
+    good, bad = np.array([0, 1, 2, -3]), np.array([0, 1, 3, 1])
+    for f in (take, jf.function(take)):
+        same(f(X, good), X[range(4), good])
+        with pytest.raises(IndexingError, match="out of bounds for size 3"):
+            f(X, bad)
+
+    def branch(x: Any, i: Any) -> Any:
+        return jf.cond(x[0] > 0, lambda: x[i], lambda: x[0])
+
+    expected = np.where(X[:, 0] > 0, X[range(4), good], X[:, 0])
+    for f in (jf.vmap(branch), jf.function(jf.vmap(branch))):
+        same(f(X, good), expected)
+
+
+def test_layers_work_inside():
+    layer = keras.layers.Dense(2, activation="tanh")
+    layer.build((None, 3))
+    same(jf.vmap(lambda x: layer(x[None])[0])(X), np.asarray(layer(X)))
+    for transform in (jf.jacfwd, jf.jacrev):
+        found = jf.vmap(transform(lambda x: layer(x[None])[0]))(X)
+        slope = 1 - np.asarray(layer(X)) ** 2
+        same(found, slope[:, :, None] * np.asarray(layer.kernel).T, 1e-5)
 
 
 # -------------------------------------------------------------------------- errors

@@ -104,6 +104,8 @@ class Patches:
             inside.append(k.within(place, size))
             where.append(k.clamp_index(place, 0, size - 1))
         value = k.read(0, (index[0], *where, index[-1]))
+        if not inside:
+            return value
         condition = inside[0]
         for part in inside[1:]:
             condition = k.binary("and", condition, part)

@@ -211,6 +211,11 @@ class Interpreter:
         """Assertions of the trace around; see `TraceContext`."""
         return None if self.parent is None else self.parent.checks
 
+    def observe_attribute(self, owner: Any, name: str) -> None:
+        """Tell the trace around that it depends on a Python attribute."""
+        if self.parent is not None:
+            self.parent.observe_attribute(owner, name)
+
     def convert(self, function: Any) -> Any:
         """A function of the user as the trace around would run it."""
         return function if self.parent is None else self.parent.convert(function)

@@ -68,11 +68,22 @@ def require_inside(indices: Tensor, size: Any, what: str) -> None:
     """Stage a check that integer `indices` lie in ``[-size, size)``.
 
     The compiled function raises `IndexingError` after a run in which one did not. Under
-    transforms such as `vmap`, whose values are not those of the graph, nothing is
-    staged; and nothing if `jitflow.config.check_indices` has switched checks off.
+    a transform such as `vmap` the indices of the whole batch are looked at around it.
+    Nothing is checked if `jitflow.config.check_indices` has switched checks off, nor in
+    the body of a loop or a branch inside a transform.
+
+    Raises:
+        IndexingError: at once, if the indices have values.
     """
     trace = state.trace
-    if not isinstance(trace, TraceContext) or not settings.check_indices:
+    if not settings.check_indices or _has_transform_around(trace):
+        return
+    if trace is None:
+        _check_now(indices._data, size, what)
+        return
+    if not isinstance(trace, TraceContext):
+        with trace.outside():
+            require_inside(trace.inner(indices), size, what)
         return
     inside = logical_and(
         indices >= builder.full_like(0, indices) - size, indices < size
@@ -83,3 +94,22 @@ def require_inside(indices: Tensor, size: Any, what: str) -> None:
     )
     axes = tuple(range(inside.ndim))
     checks_of(trace).add(builder.reduce_and(inside, axes=axes), error)
+
+
+def _has_transform_around(trace: Any) -> bool:
+    """Whether a graph being traced is a body inside a transform: its flag would differ
+    from element to element."""
+    if not isinstance(trace, TraceContext):
+        return False
+    outer = trace.parent
+    while isinstance(outer, TraceContext):
+        outer = outer.parent
+    return outer is not None
+
+
+def _check_now(indices: np.ndarray, size: int, what: str) -> None:
+    bad = indices[(indices < -size) | (indices >= size)]
+    if bad.size:
+        raise IndexingError(
+            f"{what}: index {bad.flat[0]} is out of bounds for size {size}"
+        )
