@@ -15,6 +15,7 @@ from jitflow.errors import (
     ArgumentError,
     ArgumentTypeError,
     GradientError,
+    IndexingError,
     ShapeError,
     TracerError,
     VariableError,

@@ -194,3 +194,62 @@ def glu(x: Any, /, axis: int = -1) -> Tensor:
         raise ArgumentError(f"glu: axis {axis} has the odd size {size}")
     first, second = split(x, 2, axis=axis)
     return e.multiply(first, e.sigmoid(second))
+
+
+@scoped
+def hard_shrink(x: Any, /, threshold: float = 0.5) -> Tensor:
+    """``x``, and 0 between ``-threshold`` and `threshold`."""
+    x = floating(x)
+    return e.where(e.less_equal(e.abs(x), threshold), 0, x)
+
+
+@scoped
+def tanh_shrink(x: Any, /) -> Tensor:
+    """``x - tanh(x)``."""
+    x = floating(x)
+    return e.subtract(x, e.tanh(x))
+
+
+@scoped
+def threshold(x: Any, /, threshold: float, default_value: float) -> Tensor:
+    """``x`` above `threshold`, `default_value` elsewhere."""
+    x = floating(x)
+    below = e.less_equal(x, threshold)
+    return e.where(below, default_value, x)
+
+
+@scoped
+def sparse_plus(x: Any, /) -> Tensor:
+    """0 up to -1, ``(x + 1)**2 / 4`` up to 1, ``x`` beyond."""
+    x = floating(x)
+    middle = e.multiply(e.square(e.add(x, 1)), 0.25)
+    above = e.where(e.greater_equal(x, 1), x, middle)
+    return e.where(e.less_equal(x, -1), 0, above)
+
+
+@scoped
+def sparse_sigmoid(x: Any, /) -> Tensor:
+    """``min(max((x + 1) / 2, 0), 1)``."""
+    return e.multiply(e.add(hard_tanh(x), 1), 0.5)
+
+
+@scoped
+def squareplus(x: Any, /, b: float = 4) -> Tensor:
+    """``(x + sqrt(x**2 + b)) / 2``."""
+    x = floating(x)
+    return e.multiply(e.add(x, e.sqrt(e.add(e.square(x), b))), 0.5)
+
+
+@scoped
+def exponential(x: Any, /) -> Tensor:
+    """``e**x``."""
+    return e.exp(x)
+
+
+@scoped
+def linear(x: Any, /) -> Tensor:
+    """``x`` itself."""
+    return as_tensor(x)
+
+
+hard_swish = hard_silu

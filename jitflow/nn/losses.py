@@ -61,9 +61,7 @@ def softmax_cross_entropy(logits: Any, labels: Any, /, axis: int = -1) -> Tensor
 
 
 @scoped
-def sparse_softmax_cross_entropy(
-    logits: Any, labels: Any, /, axis: int = -1
-) -> Tensor:
+def sparse_softmax_cross_entropy(logits: Any, labels: Any, /, axis: int = -1) -> Tensor:
     """`softmax_cross_entropy` for labels that are class numbers.
 
     Args:

@@ -60,6 +60,24 @@ def logsumexp(x: Any, /, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 @scoped
+def sparsemax(x: Any, /, axis: int = -1) -> Tensor:
+    """The nearest probability vector along `axis` (Martins and Astudillo, 2016)."""
+    x = floating(x)
+    position = normalize_axis(axis, x.ndim, "sparsemax")
+    ordered = b.sort(x, axis=position, descending=True)
+    sums = b.cumulative_sum(ordered, axis=position, reverse=False)
+    rank = b.iota(type=TensorType(x.dtype, x.shape), dim=position)
+    rank = e.add(rank, 1)
+    inside = e.greater(e.add(1, e.multiply(rank, ordered)), sums)
+    count = sum_(b.cast(inside, x.dtype), axis=position, keepdims=True)
+    kept = e.where(inside, ordered, 0)
+    total = sum_(kept, axis=position, keepdims=True)
+    threshold = e.divide(e.subtract(total, 1), count)
+    moved = e.subtract(x, threshold)
+    return e.where(e.less_equal(moved, 0), 0, moved)
+
+
+@scoped
 def moments(
     x: Any, /, axis: Axis = None, keepdims: bool = False
 ) -> tuple[Tensor, Tensor]:

@@ -66,7 +66,10 @@ def pad(
         return _constant(x, widths, constant_values)
     if mode == "empty":
         return _constant(x, widths, 0)
-    ends = _pairs(constant_values if mode == "constant" else end_values, x.ndim)
+    if mode == "constant":
+        ends = _pairs(constant_values, x.ndim, "constant_values")
+    else:
+        ends = _pairs(end_values, x.ndim, "end_values")
     for axis, (low, high) in enumerate(widths):
         if not low and not high:
             continue
@@ -81,7 +84,7 @@ def pad(
     return x
 
 
-def _pairs(value: Any, rank: int) -> list[tuple[Any, Any]]:
+def _pairs(value: Any, rank: int, name: str) -> list[tuple[Any, Any]]:
     """A scalar, one pair or a pair per dimension as pairs."""
     if not hasattr(value, "__len__"):
         return [(value, value)] * rank
@@ -94,14 +97,14 @@ def _pairs(value: Any, rank: int) -> list[tuple[Any, Any]]:
     pairs = [p * 2 if isinstance(p, tuple) and len(p) == 1 else p for p in pairs]
     valid = all(isinstance(p, tuple) and len(p) == 2 for p in pairs)
     if len(pairs) != rank or not valid:
-        raise ArgumentError(f"pad: {value!r} does not fit rank {rank}")
+        raise ArgumentError(f"pad: {name} {value!r} does not fit rank {rank}")
     return pairs
 
 
 def _widths(pad_width: Any, rank: int) -> list[tuple[int, int]]:
     if hasattr(pad_width, "tolist"):
         pad_width = pad_width.tolist()
-    pairs = _pairs(pad_width, rank)
+    pairs = _pairs(pad_width, rank, "pad_width")
     whole = all(hasattr(n, "__index__") and n >= 0 for pair in pairs for n in pair)
     if not whole:
         raise ArgumentError(f"pad: pad_width {pad_width!r} is not of sizes")

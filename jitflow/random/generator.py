@@ -7,12 +7,13 @@ does, and a checkpoint can hold it.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from jitflow.ops.dispatch import builder as b
-from jitflow.random import keys, sampling
+from jitflow.random import counts, distributions, keys, sampling
 from jitflow.tensor.tensor import Tensor
 from jitflow.tensor.variable import Variable
 
@@ -81,6 +82,31 @@ class Generator:
     def shuffle(self, *args: Any, **kwargs: Any) -> Tensor:
         """`jf.random.shuffle` with the next key."""
         return sampling.shuffle(self.key(), *args, **kwargs)
+
+
+def _drawing(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A function of a key as a method that draws the next key."""
+
+    def method(self: Generator, *args: Any, **kwargs: Any) -> Tensor:
+        return function(self.key(), *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = function.__name__
+    method.__doc__ = f"`jf.random.{function.__name__}` with the next key."
+    return method
+
+
+_MORE = (
+    *(counts.binomial, counts.choice, counts.geometric, counts.multinomial),
+    *(counts.poisson, counts.rademacher, sampling.gumbel),
+    *(distributions.beta, distributions.cauchy, distributions.chisquare),
+    *(distributions.dirichlet, distributions.exponential, distributions.gamma),
+    *(distributions.laplace, distributions.loggamma, distributions.logistic),
+    *(distributions.lognormal, distributions.multivariate_normal),
+    *(distributions.pareto, distributions.rayleigh, distributions.t),
+    distributions.weibull,
+)
+for _function in _MORE:
+    setattr(Generator, _function.__name__, _drawing(_function))
 
 
 def _first_key(seed: int) -> Tensor:

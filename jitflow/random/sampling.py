@@ -34,7 +34,12 @@ from jitflow.tensor.tensor import Tensor
 _MANTISSA = {float16: 10, bfloat16: 7, float32: 23, float64: 52}
 
 
-def _float_dtype(dtype: Any, name: str) -> DType:
+def float_dtype(dtype: Any, name: str) -> DType:
+    """The dtype of a sample: a float type, the default one when left out.
+
+    Raises:
+        DTypeError: for another kind.
+    """
     chosen = settings.float_dtype if dtype is None else as_dtype(dtype)
     if not chosen.is_float:
         raise DTypeError(f"{name}: dtype is a float type, given {chosen}")
@@ -70,7 +75,7 @@ def uniform(
         minval: lower bound, inclusive.
         maxval: upper bound, exclusive but for rounding.
     """
-    target = _float_dtype(dtype, "uniform")
+    target = float_dtype(dtype, "uniform")
     unit = _unit(key, shape, target)
     low, high = (e.cast_like(v, target) for v in (minval, maxval))
     return e.maximum(low, e.add(e.multiply(unit, e.subtract(high, low)), low))
@@ -78,13 +83,16 @@ def uniform(
 
 def _open_uniform(key: Any, shape: Any, dtype: DType) -> Tensor:
     """Uniform in (-1, 1), both ends excluded, for inverse transforms."""
-    low = np.nextafter(np.array(-1, _wide(dtype).np), np.array(0, _wide(dtype).np))
-    unit = _unit(key, shape, _wide(dtype))
+    low = np.nextafter(
+        np.array(-1, wide_dtype(dtype).np), np.array(0, wide_dtype(dtype).np)
+    )
+    unit = _unit(key, shape, wide_dtype(dtype))
     scaled = e.add(e.multiply(unit, float(1 - low)), float(low))
     return e.maximum(float(low), scaled)
 
 
-def _wide(dtype: DType) -> DType:
+def wide_dtype(dtype: DType) -> DType:
+    """The dtype that samples of `dtype` are computed in: at least 32 bits."""
     return float32 if dtype.itemsize == 2 else dtype
 
 
@@ -104,7 +112,7 @@ def normal(
         mean: centre.
         stddev: standard deviation.
     """
-    target = _float_dtype(dtype, "normal")
+    target = float_dtype(dtype, "normal")
     draws = e.multiply(e.erf_inv(_open_uniform(key, shape, target)), math.sqrt(2))
     draws = b.cast(draws, target)
     return _affine(draws, mean, stddev, target)
@@ -134,8 +142,8 @@ def truncated_normal(
     """
     if not lower < upper:
         raise ArgumentError(f"truncated_normal: lower {lower} is not below {upper}")
-    target = _float_dtype(dtype, "truncated_normal")
-    wide = _wide(target)
+    target = float_dtype(dtype, "truncated_normal")
+    wide = wide_dtype(target)
     begin, end = (math.erf(v / math.sqrt(2)) for v in (lower, upper))
     probability = uniform(key, shape, wide, begin, end)
     draws = e.multiply(e.erf_inv(probability), math.sqrt(2))
@@ -146,9 +154,9 @@ def truncated_normal(
 
 def gumbel(key: Any, shape: Any = (), dtype: Any = None) -> Tensor:
     """Gumbel-distributed floats: ``-log(-log(u))``."""
-    target = _float_dtype(dtype, "gumbel")
-    tiny = finfo(_wide(target)).smallest_normal
-    unit = uniform(key, shape, _wide(target), tiny, 1.0)
+    target = float_dtype(dtype, "gumbel")
+    tiny = finfo(wide_dtype(target)).smallest_normal
+    unit = uniform(key, shape, wide_dtype(target), tiny, 1.0)
     draws = e.negative(e.log(e.negative(e.log(unit))))
     return b.cast(draws, target)
 
