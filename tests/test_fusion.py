@@ -15,6 +15,7 @@ from compiler.fusion.fuse import fuse
 from compiler.fusion.order import StepOrder
 from compiler.ir.builder import GraphBuilder
 from compiler.ir.dims import symbol
+from compiler.ir.interpret import interpret
 from compiler.ir.types import TensorType, f32, i32
 from compiler.options import Options
 
@@ -60,6 +61,19 @@ def test_softmax_keeps_the_exponential_in_a_scratch_row():
     (item,) = kernels(b, softmax(b, x)).schedule.items
     assert [s.buffer for s in item.kernel.scratch] == ["w0"]
     assert item.kernel.program.text().count("exponential") == 1
+
+
+def test_a_row_that_is_read_backwards_is_not_kept():
+    b = GraphBuilder()
+    x = b.parameter(TensorType(f32, (B, 8)))
+    w = b.parameter(TensorType(f32, (B, 8)))
+    y = b.reverse(b.exponential(b.tanh(b.reverse(x, dims=(1,)))), dims=(1,))
+    total = b.keep_dims(b.reduce_sum(y, axes=(1,)), (1,), y)
+    graph = b.build([b.multiply(b.divide(y, total), w)])
+    arrays = np.random.default_rng(0).normal(size=(2, 5, 8)).astype(np.float32)
+    (got,) = compile_graph(graph, Options(only=()))(list(arrays))
+    (want,) = interpret(graph, *arrays)
+    np.testing.assert_allclose(got, want, rtol=1e-5)
 
 
 def test_activation_gradient_and_bias_gradient_are_one_kernel():

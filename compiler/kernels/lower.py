@@ -256,7 +256,11 @@ class _Lowering:
             return kept
         for node in reversed(self.plan.nodes):
             value = node.outputs[0]
-            if cost(node) < KEEP_COST or value.shape != self.plan.domain:
+            # A row is kept in domain order: a value read backwards, say, is not.
+            own_order = self.plan.indices.get(value) == identity(value.type.rank)
+            if cost(node) < KEEP_COST or not own_order:
+                continue
+            if value.shape != self.plan.domain:
                 continue
             uses = sum(
                 node in self._members_of_stage(stage, kept) for stage in range(last + 1)

@@ -1,4 +1,4 @@
-"""Replace calls by the body of what they call, so that it is optimised with the rest."""
+"""Replace calls by the body of what they call, and so optimise across them."""
 
 from __future__ import annotations
 

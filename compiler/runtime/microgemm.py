@@ -35,6 +35,8 @@ PANEL_DEPTH = 512
 """The longest block of K."""
 PANEL_BYTES = 256
 """Bytes of a row of the widest panel: 128 KiB in all, an eighth to half of an L2."""
+PACK_STRIP = 32
+"""Rows of a panel that are written together from a transposed B."""
 FEW_ROWS = 32
 """Rows below which a copy of B would not be read often enough to pay."""
 
@@ -65,7 +67,7 @@ def micro_ir(dtype: DType, vector_bytes: int) -> str:
     scalar = "float" if dtype is f32 else "double"
     rows = TILE_ROWS if vector_bytes == 64 else NARROW_ROWS
     tiles = [_Tile(scalar, lanes, vectors, rows[vectors]) for vectors in rows]
-    parts = [_product(scalar, dtype, tiles), _replace(_PACK, T=scalar)]
+    parts = [_product(scalar, dtype, tiles), _replace(_PACK, T=scalar, STRIP=PACK_STRIP)]
     parts += [tile.text() for tile in tiles]
     return "\n".join([*parts, _declarations(scalar, dtype, lanes)])
 
@@ -241,7 +243,8 @@ class _Tile:
 
 
 # out[l, j] = B[l * sk + j * sn] for l < k and j < cols, zero for cols <= j < width.
-# The inner loop runs along the unit stride of B.
+# The inner loop runs along the unit stride of B; where that is K, in strips whose rows
+# of the panel stay in the L1 cache until all columns are written.
 _PACK = """
 define internal void @pack(ptr noalias %B, i64 %k, i64 %cols, i64 %sk, i64 %sn,
   i64 %width, ptr noalias %out) noinline {
@@ -280,25 +283,37 @@ row.next:
   br i1 %more.l, label %row, label %end
 
 column:
-  %c = phi i64 [0, %choose], [%c1, %column.next]
+  %t = phi i64 [0, %choose], [%t.end, %strip.next]
+  %t.left = sub i64 %k, %t
+  %t.size = call i64 @llvm.smin.i64(i64 %t.left, i64 @STRIP@)
+  %t.end = add i64 %t, %t.size
+  %t.cell = mul i64 %t, %width
+  %from.t = getelementptr @T@, ptr %B, i64 %t
+  %to.t = getelementptr @T@, ptr %out, i64 %t.cell
+  br label %strip
+strip:
+  %c = phi i64 [0, %column], [%c1, %column.next]
   %from.c = mul i64 %c, %sn
-  %from.col = getelementptr @T@, ptr %B, i64 %from.c
-  %to.col = getelementptr @T@, ptr %out, i64 %c
+  %from.col = getelementptr @T@, ptr %from.t, i64 %from.c
+  %to.col = getelementptr @T@, ptr %to.t, i64 %c
   br label %column.cell
 column.cell:
-  %d = phi i64 [0, %column], [%d1, %column.cell]
+  %d = phi i64 [0, %strip], [%d1, %column.cell]
   %to.d = mul i64 %d, %width
   %from.p = getelementptr @T@, ptr %from.col, i64 %d
   %to.p = getelementptr @T@, ptr %to.col, i64 %to.d
   %y = load @T@, ptr %from.p
   store @T@ %y, ptr %to.p
   %d1 = add nsw nuw i64 %d, 1
-  %more.d = icmp slt i64 %d1, %k
+  %more.d = icmp slt i64 %d1, %t.size
   br i1 %more.d, label %column.cell, label %column.next
 column.next:
   %c1 = add nsw nuw i64 %c, 1
   %more.c = icmp slt i64 %c1, %cols
-  br i1 %more.c, label %column, label %end
+  br i1 %more.c, label %strip, label %strip.next
+strip.next:
+  %more.t = icmp slt i64 %t.end, %k
+  br i1 %more.t, label %column, label %end
 end:
   ret void
 }
