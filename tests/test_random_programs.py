@@ -27,9 +27,14 @@ QUIET = settings(
 )
 
 
+def fixed_graph(graph: Graph, arrays: list[np.ndarray]) -> Graph:
+    """The graph with its symbols replaced by the sizes of these arrays."""
+    return bind_graph(graph, bind_symbols(graph, [a.shape for a in arrays]))
+
+
 def as_function(graph: Graph, arrays: list[np.ndarray]):
     """A Python function of tensors that applies the graph's ops one by one."""
-    fixed = bind_graph(graph, bind_symbols(graph, [a.shape for a in arrays]))
+    fixed = fixed_graph(graph, arrays)
 
     def run(*tensors):
         return inline(builder, fixed, tensors)
