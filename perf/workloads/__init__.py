@@ -1,7 +1,7 @@
 """Every workload, in the order of the table. A new one is added to this tuple."""
 
 from perf.workload import Workload
-from perf.workloads.calls import EAGER_ADD, EMPTY_CALL
+from perf.workloads.calls import EAGER_ADD, EAGER_OPS, EMPTY_CALL
 from perf.workloads.elementwise import CHAIN, MULTIPLY_ADD
 from perf.workloads.gemm import GEMM_GELU
 from perf.workloads.keras_step import MLP_TRAIN_ON_BATCH
@@ -23,4 +23,5 @@ WORKLOADS: tuple[Workload, ...] = (
     *GRAPHS,
     EMPTY_CALL,
     EAGER_ADD,
+    *EAGER_OPS,
 )
