@@ -27,9 +27,9 @@ from compiler.runtime.gemm import (
     Epilogue,
     Gemm,
     GemmPlan,
-    gemm_call,
     gemm_ints,
     gemm_step,
+    gemm_steps,
     plan_gemm,
 )
 from compiler.runtime.openblas import blas, core_type
@@ -125,8 +125,8 @@ def test_one_matrix_for_the_whole_batch(pool: ThreadPool) -> None:
     rng = np.random.default_rng(2)
     a, b = operand(rng, f32, 6, 10, 12), operand(rng, f32, 1, 12, 11)
     c = np.full((6, 10, 11), np.nan, np.float32)
-    call = gemm_call(Gemm(f32, 10, 11, 12, batch=6, stride_b=0), Words(a, b, c), 2)
-    pool.run(StepTable([call]))
+    steps = gemm_steps(Gemm(f32, 10, 11, 12, batch=6, stride_b=0), Words(a, b, c), 2)
+    pool.run(StepTable(steps))
     check(f32, c, reference(a, b), 12)
 
 
@@ -157,7 +157,7 @@ def test_non_finite_values(pool: ThreadPool) -> None:
     a = np.array([[np.inf, 1], [np.nan, 1], [0, -0.0], [3e38, 3e38]], np.float32)
     b = np.array([[1, 0], [1, 5]], np.float32)
     c = np.zeros((4, 2), np.float32)
-    pool.run(StepTable([gemm_call(Gemm(f32, 4, 2, 2), Words(a, b, c), 2)]))
+    pool.run(StepTable(gemm_steps(Gemm(f32, 4, 2, 2), Words(a, b, c), 2)))
     with np.errstate(all="ignore"):
         np.testing.assert_array_equal(c, a @ b)
 
@@ -165,7 +165,7 @@ def test_non_finite_values(pool: ThreadPool) -> None:
 def test_denormals_are_kept(pool: ThreadPool) -> None:
     a, b = np.full((1, 1), 1e-40, np.float32), np.full((1, 1), 0.5, np.float32)
     c = np.zeros((1, 1), np.float32)
-    pool.run(StepTable([gemm_call(Gemm(f32, 1, 1, 1), Words(a, b, c), 1)]))
+    pool.run(StepTable(gemm_steps(Gemm(f32, 1, 1, 1), Words(a, b, c), 1)))
     assert c[0, 0] == np.float32(1e-40) * np.float32(0.5) != 0
 
 
@@ -198,7 +198,7 @@ def test_refusals() -> None:
     with pytest.raises(ExecutionError, match="no BLAS product of bf"):
         gemm_step(bf16)
     with pytest.raises(ExecutionError, match="32 bits"):
-        gemm_call(Gemm(f32, 1 << 31, 1, 1), Words(0, 0, 0), 1)
+        gemm_steps(Gemm(f32, 1 << 31, 1, 1), Words(0, 0, 0), 1)
     with pytest.raises(ExecutionError, match="no product of bf"):
         blas().gemm_address(bf16)
 

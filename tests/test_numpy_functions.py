@@ -1,4 +1,4 @@
-"""NumPy's functions beyond the Array API: values, traces, gradients, updates, errors."""
+"""NumPy's functions beyond the Array API: values, traces, gradients, updates."""
 
 from __future__ import annotations
 
@@ -132,9 +132,9 @@ DIFFERENTIABLE = {
     "divide_no_nan": lambda x: jf.divide_no_nan(x, x - x[0, 0]),
     "gamma": lambda x: jf.gamma(jf.abs(x) + 1),
     "logit": lambda x: jf.logit(jf.sigmoid(x) * x[0, 0] ** 2 / 9),
-    "einsum": lambda x: jf.einsum("ij,kj,lk->il", x, x, x),
+    "einsum": lambda x: jf.einsum("ij,kj,kl->il", x, x, x),
     "diagonal": lambda x: jf.einsum("ii->i", x[:4, :4]),
-    "segments": lambda x: jf.segment_max(x, [0, 1, 0, 2]) * 2,
+    "segments": lambda x: jf.segment_max(x, [0, 1, 0, 2], 3) * 2,
     "segment_mean": lambda x: jf.segment_mean(x * x, [3, 1, 3, 2]),
     "at_set": lambda x: x.at[1, ::2].set(x[0, ::2] ** 2) * x,
     "at_add": lambda x: x.at[[0, 0, 2]].add(x[1:] ** 2) * x,
@@ -158,7 +158,7 @@ def test_gradients_at_awkward_points():
     assert float(jf.grad(jf.grad(jf.sinc))(0.0)) == pytest.approx(-(np.pi**2) / 3)
     assert float(jf.grad(lambda x: jf.divide_no_nan(x, x * 0))(2.0)) == 0.0
     assert float(jf.grad(lambda x: jf.xlogy(x * 0, x * 0))(2.0)) == 0.0
-    assert float(jf.grad(lambda x: jf.nanmean(jf.asarray([np.nan, 1.0]) * x))(2.0)) == 1
+    assert float(jf.grad(lambda x: jf.nanmean(jf.stack([jf.nan, x])))(2.0)) == 1
 
 
 @pytest.mark.parametrize("name", ["quantile", "nanstd", "pad", "at_add", "corrcoef"])
@@ -183,7 +183,10 @@ def test_functions_numpy_lacks():
     agree(jf.xlog1py(x, np.abs(x)), special.xlog1py(x, np.abs(x)))
     p = np.array([0.0, 0.2, 0.5, 1.0])
     agree(jf.logit(p), special.logit(p))
-    agree(jf.divide_no_nan(x, [1, 0, 2, 0, 1, 0, 3]), [0.3, 0, 2, 0, -2, 0, np.inf])
+    agree(
+        jf.divide_no_nan(x, [1, 0, 2, 0, 1, 0, 3]),
+        np.array([0.3, 0, 2, 0, -2, 0, np.inf]),
+    )
     agree(jf.cummax(X, axis=1), np.maximum.accumulate(X, 1))
     agree(jf.cummin(X), np.minimum.accumulate(X.ravel()))
     agree(jf.tri(3, 5, 1), np.tri(3, 5, 1))

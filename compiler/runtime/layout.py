@@ -10,7 +10,7 @@ from compiler.buffers.assign import Assignment, assign
 from compiler.buffers.storage import Item, Schedule, Storage
 from compiler.ir.dims import Dim, concrete
 from compiler.passes.layout_dots import gemm_shape
-from compiler.runtime.gemm import Gemm, gemm_call
+from compiler.runtime.gemm import Gemm, gemm_steps
 from compiler.runtime.memory import default_buffer_pool
 from compiler.runtime.steps import (
     Address,
@@ -154,7 +154,7 @@ class Layout:
         """Native steps of items, in order."""
         return [step for item in items for step in self._steps(item)]
 
-    def _steps(self, item: Item) -> list[Step]:
+    def _steps(self, item: Item) -> Sequence[Step]:
         if item.kind == "kernel":
             return [self._kernel(item)]
         if item.kind == "combine":
@@ -162,7 +162,7 @@ class Layout:
         if item.kind == "copy":
             return self._copy(item)
         if item.kind == "dot":
-            return [self._dot(item)]
+            return self._dot(item)
         return [
             {"scan": self._scan, "while": self._while, "case": self._case}[item.kind](
                 item
@@ -202,7 +202,7 @@ class Layout:
         self._note_slices(step.bufs, found)
         return [step]
 
-    def _dot(self, item: Item) -> Call:
+    def _dot(self, item: Item) -> list[Call]:
         assert item.node is not None
         shape = gemm_shape(item.node)
         assert shape is not None
@@ -210,7 +210,7 @@ class Layout:
         batch = self.size(shape.batch)
         dtype = item.node.output.dtype
         gemm = Gemm(dtype, m, n, k, shape.trans_a, shape.trans_b, batch=batch)
-        return gemm_call(gemm, self._words(item.bufs), self.threads)
+        return gemm_steps(gemm, self._words(item.bufs), self.threads)
 
     def _scan(self, item: Item) -> For:
         assert item.node is not None

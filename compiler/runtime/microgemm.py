@@ -25,16 +25,18 @@ from compiler.runtime.device import CpuDevice, cpu_device
 
 VERSION = "microgemm-1"
 
-TILE_ROWS = {1: 8, 2: 8, 3: 8, 4: 6}
+TILE_ROWS = {1: 8, 2: 10, 4: 6}
 """Rows of a tile by its vectors: at least the 8 chains that two units of a latency of
 four cycles need, and at most the 32 registers of AVX-512."""
-NARROW_ROWS = {1: 8, 2: 6, 3: 4}
+NARROW_ROWS = {1: 8, 2: 6}
 """The same for the 16 registers of AVX2."""
 
-PANEL_DEPTH = 512
-"""The longest block of K."""
+PANEL_DEPTH = 640
+TURNED_DEPTH = 128
+"""The longest block of K, and where A is stored [k, m], of whose rows each tile reads
+only a part of every cache line: then the lines should stay in L1."""
 PANEL_BYTES = 256
-"""Bytes of a row of the widest panel: 128 KiB in all, an eighth to half of an L2."""
+"""Bytes of a row of the widest panel: 160 KiB in all, which fit in L2."""
 PACK_STRIP = 32
 """Rows of a panel that are written together from a transposed B."""
 FEW_ROWS = 32
@@ -66,10 +68,13 @@ def micro_ir(dtype: DType, vector_bytes: int) -> str:
     lanes = vector_bytes // dtype.itemsize
     scalar = "float" if dtype is f32 else "double"
     rows = TILE_ROWS if vector_bytes == 64 else NARROW_ROWS
-    tiles = [_Tile(scalar, lanes, vectors, rows[vectors]) for vectors in rows]
-    parts = [_product(scalar, dtype, tiles), _replace(_PACK, T=scalar, STRIP=PACK_STRIP)]
+    tiles = [Tile(scalar, lanes, vectors, rows[vectors]) for vectors in rows]
+    parts = [
+        _product(scalar, dtype, tiles),
+        _replace(_PACK, T=scalar, STRIP=PACK_STRIP),
+    ]
     parts += [tile.text() for tile in tiles]
-    return "\n".join([*parts, _declarations(scalar, dtype, lanes)])
+    return "\n".join([*parts, declarations(scalar, dtype, lanes)])
 
 
 def _replace(template: str, **values: object) -> str:
@@ -78,11 +83,12 @@ def _replace(template: str, **values: object) -> str:
     return template
 
 
-def _declarations(scalar: str, dtype: DType, lanes: int) -> str:
+def declarations(scalar: str, dtype: DType, lanes: int) -> str:
+    """What the tiles call."""
     vec, short = f"<{lanes} x {scalar}>", f"v{lanes}f{dtype.bits}"
     mask = f"<{lanes} x i1>"
     return f"""
-declare {vec} @llvm.fma.{short}({vec}, {vec}, {vec})
+declare {vec} @llvm.fmuladd.{short}({vec}, {vec}, {vec})
 declare {vec} @llvm.masked.load.{short}.p0(ptr, i32, {mask}, {vec})
 declare void @llvm.masked.store.{short}.p0({vec}, ptr, i32, {mask})
 declare void @llvm.memset.p0.i64(ptr, i8, i64, i1)
@@ -90,7 +96,7 @@ declare i64 @llvm.smin.i64(i64, i64)
 """
 
 
-class _Tile:
+class Tile:
     """Text of one tile function.
 
     ``tile(k, A, row_step, k_step, rows, B, b_step, C, ldc, cols, add)`` computes
@@ -116,9 +122,8 @@ class _Tile:
                 "i64 %ldc, i64 %cols, i1 %add) noinline {",
                 *self._entry(),
                 *self._loop(),
-                *self._plain_stores(),
-                *self._masked_stores(),
-                "end:\n  ret void\n}",
+                *self.stores(),
+                "}",
             ]
         )
 
@@ -130,15 +135,20 @@ class _Tile:
                 f"  %o{i} = mul i64 %r{i}, %rs",
                 f"  %p{i} = getelementptr {self.scalar}, ptr %A, i64 %o{i}",
             ]
+        return [*lines, *self.results(), "  br label %loop"]
+
+    def results(self) -> list[str]:
+        """The rows of C, ``%c``."""
+        lines = []
         for i in range(self.height):
             lines += [
                 f"  %cr{i} = mul i64 %ldc, {i}",
                 f"  %c{i} = getelementptr {self.scalar}, ptr %C, i64 %cr{i}",
             ]
-        return [*lines, "  br label %loop"]
+        return lines
 
     def _loop(self) -> list[str]:
-        vec, lanes = self.vec, self.lanes
+        vec = self.vec
         lines = ["loop:", "  %l = phi i64 [0, %entry], [%l1, %loop]"]
         lines += [
             "  %at = phi i64 [0, %entry], [%at1, %loop]",
@@ -147,24 +157,7 @@ class _Tile:
         for i, j in self.cells:
             zero = f"[zeroinitializer, %entry], [%n{i}.{j}, %loop]"
             lines.append(f"  %s{i}.{j} = phi {vec} {zero}")
-        for j in range(self.vectors):
-            lines += [
-                f"  %b.p{j} = getelementptr {self.scalar}, ptr %b, i64 {j * lanes}",
-                f"  %b{j} = load {vec}, ptr %b.p{j}, align {self.bytes}",
-            ]
-        for i in range(self.height):
-            lines += [
-                f"  %a.p{i} = getelementptr {self.scalar}, ptr %p{i}, i64 %at",
-                f"  %a.s{i} = load {self.scalar}, ptr %a.p{i}",
-                f"  %a.i{i} = insertelement {vec} poison, {self.scalar} %a.s{i}, i32 0",
-                f"  %a{i} = shufflevector {vec} %a.i{i}, {vec} poison, "
-                f"<{lanes} x i32> zeroinitializer",
-            ]
-            for j in range(self.vectors):
-                operands = f"{vec} %a{i}, {vec} %b{j}, {vec} %s{i}.{j}"
-                lines.append(
-                    f"  %n{i}.{j} = call {vec} @llvm.fma.{self.short}({operands})"
-                )
+        lines += self.products([f"ptr %p{i}, i64 %at" for i in range(self.height)])
         return [
             *lines,
             "  %l1 = add i64 %l, 1",
@@ -174,23 +167,62 @@ class _Tile:
             "  br i1 %more, label %loop, label %done",
         ]
 
+    def products(self, places: list[str]) -> list[str]:
+        """One step of the sums: from ``%s`` to ``%n``, the row of B at ``%b``.
+
+        `places` are the elements of A, one for each row, as operands of an address.
+        """
+        vec, lanes = self.vec, self.lanes
+        lines = []
+        for j in range(self.vectors):
+            lines += [
+                f"  %b.p{j} = getelementptr {self.scalar}, ptr %b, i64 {j * lanes}",
+                f"  %b{j} = load {vec}, ptr %b.p{j}, align {self.bytes}",
+            ]
+        for i, place in enumerate(places):
+            lines += [
+                f"  %a.p{i} = getelementptr {self.scalar}, {place}",
+                f"  %a.s{i} = load {self.scalar}, ptr %a.p{i}",
+                f"  %a.i{i} = insertelement {vec} poison, {self.scalar} %a.s{i}, i32 0",
+                f"  %a{i} = shufflevector {vec} %a.i{i}, {vec} poison, "
+                f"<{lanes} x i32> zeroinitializer",
+            ]
+            for j in range(self.vectors):
+                operands = f"{vec} %a{i}, {vec} %b{j}, {vec} %s{i}.{j}"
+                lines.append(
+                    f"  %n{i}.{j} = call {vec} @llvm.fmuladd.{self.short}({operands})"
+                )
+        return lines
+
+    def stores(self) -> list[str]:
+        """Block ``done``, which stores ``%n`` in `rows` and `cols`, to the end."""
+        return [*self._plain_stores(), *self._masked_stores(), "end:", "  ret void"]
+
     def _plain_stores(self) -> list[str]:
-        """A whole tile that is not added to what is there."""
+        """A whole tile: stored, or added to what is there."""
         lines = [
             "done:",
             f"  %all.rows = icmp eq i64 %rows, {self.height}",
             f"  %all.cols = icmp eq i64 %cols, {self.width}",
             "  %whole = and i1 %all.rows, %all.cols",
-            "  %new = xor i1 %add, true",
-            "  %plain = and i1 %whole, %new",
-            "  br i1 %plain, label %stores, label %masks",
-            "stores:",
+            "  br i1 %whole, label %plain, label %masks",
+            "plain:",
         ]
         for i, j in self.cells:
+            place = f"ptr %c{i}, i64 {j * self.lanes}"
+            lines.append(f"  %d{i}.{j} = getelementptr {self.scalar}, {place}")
+        lines += ["  br i1 %add, label %sums, label %stores", "stores:"]
+        store = f"store {self.vec} %{{}}, ptr %d{{}}, align {self.bytes}"
+        for i, j in self.cells:
+            cell = f"{i}.{j}"
+            lines.append("  " + store.format("n" + cell, cell))
+        lines += ["  br label %end", "sums:"]
+        for i, j in self.cells:
+            cell = f"{i}.{j}"
             lines += [
-                f"  %d{i}.{j} = getelementptr {self.scalar}, ptr %c{i}, "
-                f"i64 {j * self.lanes}",
-                f"  store {self.vec} %n{i}.{j}, ptr %d{i}.{j}, align {self.bytes}",
+                f"  %f{cell} = load {self.vec}, ptr %d{cell}, align {self.bytes}",
+                f"  %g{cell} = fadd {self.vec} %n{cell}, %f{cell}",
+                "  " + store.format("g" + cell, cell),
             ]
         return [*lines, "  br label %end"]
 
@@ -340,8 +372,10 @@ entry:
   %adds = fcmp une @T@ %beta, 0.0
   %few = icmp slt i64 %m, @FEW@
   ; Blocks of K of equal length, each a chain of sums.
-  %k.up = add i64 %k, @DEPTH_LESS_1@
-  %blocks = sdiv i64 %k.up, @DEPTH@
+  %most = select i1 %ta, i64 @TURNED@, i64 @DEPTH@
+  %k.up = add i64 %k, %most
+  %k.up1 = sub i64 %k.up, 1
+  %blocks = sdiv i64 %k.up1, %most
   %k.up2 = add i64 %k, %blocks
   %k.up3 = sub i64 %k.up2, 1
   %depth = sdiv i64 %k.up3, %blocks
@@ -418,7 +452,7 @@ row@V@:
 """
 
 
-def _product(scalar: str, dtype: DType, tiles: list[_Tile]) -> str:
+def _product(scalar: str, dtype: DType, tiles: list[Tile]) -> str:
     loops = [
         _replace(_ROWS, V=tile.vectors, HEIGHT=tile.height, T=scalar) for tile in tiles
     ]
@@ -428,7 +462,7 @@ def _product(scalar: str, dtype: DType, tiles: list[_Tile]) -> str:
         T=scalar,
         CELLS=PANEL_DEPTH * PANEL_BYTES // dtype.itemsize,
         FEW=FEW_ROWS,
-        DEPTH_LESS_1=PANEL_DEPTH - 1,
+        TURNED=TURNED_DEPTH,
         DEPTH=PANEL_DEPTH,
         WIDTH=_width(tiles),
         LAST=tiles[-1].vectors,
@@ -437,7 +471,7 @@ def _product(scalar: str, dtype: DType, tiles: list[_Tile]) -> str:
     )
 
 
-def _width(tiles: list[_Tile]) -> str:
+def _width(tiles: list[Tile]) -> str:
     """The narrowest panel that holds the columns that are left, else the widest."""
     lines, width = [], str(tiles[-1].width)
     for tile in reversed(tiles[:-1]):

@@ -83,7 +83,7 @@ def matrix_norm(x: Any, /, *, keepdims: bool = False, ord: Any = "fro") -> Tenso
         return _keep(e.sqrt(_square_sum(x, (x.ndim - 2, x.ndim - 1), False)), keepdims)
     if ord in ("nuc", 2, -2):
         s = b.svd(x, full=False)[1]
-        choose = {"nuc": sum_, 2: _largest, -2: min_}[ord]
+        choose: Any = {"nuc": sum_, 2: _largest, -2: min_}[ord]
         return _keep(choose(s, axis=-1), keepdims)
     if ord not in (1, -1, math.inf, -math.inf):
         raise ArgumentError(f"matrix_norm: unknown ord {ord!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from jitflow.dtypes import int64
@@ -101,8 +102,7 @@ def solve_triangular(
     if trans not in ("none", "transpose", "adjoint"):
         raise ArgumentError(f"solve_triangular: unknown trans {trans!r}")
     matrix, x, vector = _as_columns("solve_triangular", a, b)
-    how = {"transpose": trans, "unit_diagonal": unit_diagonal}
-    z = triangular(matrix, x, lower=lower, **how)
+    z = triangular(matrix, x, lower=lower, transpose=trans, unit_diagonal=unit_diagonal)
     return squeeze(z, -1) if vector else z
 
 
@@ -126,30 +126,42 @@ def inv(x: Any, /) -> Tensor:
     return solve_square(x, identity_like(x))
 
 
-@custom_jvp
-def _pinv(x: Tensor, rtol: Tensor) -> Tensor:
+def _svd_pinv(x: Tensor, rtol: Tensor) -> Tensor:
     u, s, vh = b.svd(x, full=False)
-    keep = e.greater(
-        s, e.multiply(expand_dims(rtol, -1), max_(s, axis=-1, keepdims=True))
-    )
+    limit = e.multiply(expand_dims(rtol, -1), max_(s, axis=-1, keepdims=True))
+    keep = e.greater(s, limit)
     inverse = e.where(keep, e.divide(1, e.where(keep, s, 1)), 0)
     scaled = e.multiply(adjoint(vh), expand_dims(e.astype(inverse, x.dtype), -2))
     return matmul(scaled, adjoint(u))
 
 
-# The derivative does not go through the singular vectors, which need not be unique
-# (Golub and Pereyra, 1973); the rank is taken to be constant.
-@_pinv.defjvp
-def _pinv_tangent(primals: Any, tangents: Any) -> Any:
-    (a, rtol), (da, _) = primals, tangents
-    p = _pinv(a, rtol)
+def _pinv_tangent(p: Tensor, a: Tensor, da: Tensor) -> Tensor:
+    """Golub and Pereyra, 1973; the rank is taken to be constant."""
     ph, dah = adjoint(p), adjoint(da)
     first = e.negative(matmul(p, matmul(da, p)))
     core = matmul(matmul(p, ph), dah)
     left = e.subtract(core, matmul(matmul(core, a), p))
     core = matmul(dah, matmul(ph, p))
     right = e.subtract(core, matmul(matmul(p, a), core))
-    return p, e.add(first, e.add(left, right))
+    return e.add(first, e.add(left, right))
+
+
+def _with_tangent(inner: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`_svd_pinv` with a derivative that does not go through the singular vectors,
+    which need not be unique; `inner` is what that derivative is made of."""
+    function = custom_jvp(_svd_pinv)
+
+    @function.defjvp
+    def rule(primals: Any, tangents: Any) -> Any:
+        (a, rtol), (da, _) = primals, tangents
+        p = inner(a, rtol)
+        return p, _pinv_tangent(p, a, da)
+
+    return function
+
+
+# Exact for two derivatives; the third one goes through the decomposition.
+_pinv = _with_tangent(_with_tangent(_svd_pinv))
 
 
 def _tolerance(x: Tensor, rtol: Any) -> Tensor:
@@ -206,12 +218,11 @@ def lstsq(a: Any, b: Any, /, *, rtol: Any = None) -> Tensor:
 
 def _parity(order: Tensor) -> Tensor:
     """1 or -1 (int64) for even and odd permutations: by the number of inversions."""
-    n = order.shape[-1]
     later = e.greater(expand_dims(order, -1), expand_dims(order, -2))
     places = b.iota(type=b.type_of(later).with_dtype(int64), dim=later.ndim - 1)
     rows = b.iota(type=b.type_of(later).with_dtype(int64), dim=later.ndim - 2)
     count = sum_(e.logical_and(later, e.greater(places, rows)), axis=(-2, -1))
-    return e.subtract(1, e.multiply(2, e.remainder(count, 2))) if n else e.add(count, 1)
+    return e.subtract(1, e.multiply(2, e.remainder(count, 2)))
 
 
 def _small_det(x: Tensor) -> Tensor:
@@ -219,7 +230,7 @@ def _small_det(x: Tensor) -> Tensor:
     n = x.shape[-1]
     if n == 1:
         return x[..., 0, 0]
-    total = None
+    total: Any = None
     for j in range(n):
         rest = [k for k in range(n) if k != j]
         step = max(rest[-1] - rest[0], 1)

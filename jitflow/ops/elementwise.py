@@ -114,7 +114,16 @@ bitwise_count = _same("bitwise_count", "popcnt", "iu", "Number of set bits.")
 
 floor = _rounding("floor", "floor", "Largest integer not above x.")
 ceil = _rounding("ceil", "ceil", "Smallest integer not below x.")
-round = _rounding("round", "round_nearest_even", "Nearest integer, halves to even.")
+
+
+def round(x: Any, /) -> Tensor:
+    """Nearest integer, halves to even; of complex numbers in their parts."""
+    x = as_tensor(x)
+    require("round", x, "iufc", "numeric")
+    if x.dtype.is_complex:
+        parts = (b.round_nearest_even(part(x)) for part in (b.real, b.imag))
+        return b.complex(*parts)
+    return b.round_nearest_even(x) if x.dtype.is_float else x
 
 
 def abs(x: Any, /) -> Tensor:
@@ -137,8 +146,9 @@ def sign(x: Any, /) -> Tensor:
     require("sign", x, "iufc", "numeric")
     if not x.dtype.is_complex:
         return b.sign(x)
-    size = b.cast(b.abs(x), x.dtype)
-    return where(equal(x, 0), x, divide(x, size))
+    zero = equal(x, 0)
+    size = b.cast(b.abs(where(zero, 1, x)), x.dtype)  # no 0 / 0, for the gradient
+    return where(zero, 0, divide(x, size))
 
 
 def trunc(x: Any, /) -> Tensor:
@@ -163,12 +173,20 @@ def reciprocal(x: Any, /) -> Tensor:
 
 def log2(x: Any, /) -> Tensor:
     """Logarithm to base 2; integers give the default float type."""
-    return multiply(log(x), 1 / math.log(2))
+    return _scaled_log(x, 1 / math.log(2))
 
 
 def log10(x: Any, /) -> Tensor:
     """Logarithm to base 10; integers give the default float type."""
-    return multiply(log(x), 1 / math.log(10))
+    return _scaled_log(x, 1 / math.log(10))
+
+
+def _scaled_log(x: Any, factor: float) -> Tensor:
+    y = log(x)
+    if not y.dtype.is_complex:
+        return multiply(y, factor)
+    # In parts: infinity times the imaginary 0 of the factor would be NaN.
+    return b.complex(multiply(b.real(y), factor), multiply(b.imag(y), factor))
 
 
 def real(x: Any, /) -> Tensor:

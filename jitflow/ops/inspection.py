@@ -6,13 +6,14 @@ from typing import Any
 
 from compiler.ir.types import ALL_DTYPES, DType
 from jitflow.config import default_complex_dtype, settings
-from jitflow.dtypes import bfloat16, int64
+from jitflow.dtypes import bfloat16, float16, int64
 from jitflow.ops.creation import check_device
 from jitflow.ops.data_types import isdtype
 
 __all__ = ["__array_namespace_info__"]
 
-_LONG_NAMES = {str(dtype): dtype for dtype in ALL_DTYPES if dtype is not bfloat16}
+# What the standard knows; there are 16-bit floats too.
+_LONG_NAMES = {str(d): d for d in ALL_DTYPES if d not in (bfloat16, float16)}
 
 
 class __array_namespace_info__:

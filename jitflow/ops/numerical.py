@@ -10,7 +10,7 @@ from jitflow.ops import reductions as r
 from jitflow.ops.coerce import as_tensor, normalize_axes, normalize_axis, promote_all
 from jitflow.ops.dispatch import builder as b
 from jitflow.ops.manipulation import concat, reshape, slice_axis
-from jitflow.ops.searching import argsort, searchsorted, take
+from jitflow.ops.searching import argsort, as_column, gather_dims, searchsorted
 from jitflow.tensor.tensor import Tensor
 
 # `gradient` stays in this module: the package of that name has the name.
@@ -48,7 +48,7 @@ def interp(
     place = e.subtract(searchsorted(xp, x, side="right"), 1)
     low = e.clip(place, 0, max(last - 1, 0) if isinstance(last, int) else last - 1)
     high = e.minimum(e.add(low, 1), last)
-    (x0, x1), (f0, f1) = ([take(v, i) for i in (low, high)] for v in (xp, fp))
+    (x0, x1), (f0, f1) = ([_at(v, i) for i in (low, high)] for v in (xp, fp))
     width = e.subtract(x1, x0)
     flat = e.equal(width, 0)
     share = e.divide(e.subtract(x, x0), e.where(flat, 1, width))
@@ -61,13 +61,17 @@ def interp(
     return e.where(e.isnan(x), x, result)
 
 
+def _at(v: Tensor, places: Tensor) -> Tensor:
+    return gather_dims(v, as_column(places), (0,))
+
+
 def _periodic(x: Tensor, xp: Tensor, fp: Tensor, period: float) -> Any:
     if period == 0:
         raise ArgumentError("interp: period is not 0")
     span = max(period, -period)
     x, xp = e.remainder(x, span), e.remainder(xp, span)
     order = argsort(xp)
-    xp, fp = take(xp, order), take(fp, order)
+    xp, fp = _at(xp, order), _at(fp, order)
     xp = concat([e.subtract(xp[-1:], span), xp, e.add(xp[:1], span)])
     return x, xp, concat([fp[-1:], fp, fp[:1]])
 

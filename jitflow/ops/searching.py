@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from compiler.ir.types import TensorType
-from jitflow.dtypes import int64
+from jitflow.dtypes import bfloat16, int64
 from jitflow.errors import ArgumentError, DTypeError, IndexingError, TracerError
 from jitflow.ops.checks import require_inside
 from jitflow.ops.coerce import (
@@ -22,6 +22,7 @@ from jitflow.ops.coerce import (
     require,
 )
 from jitflow.ops.dispatch import builder as b
+from jitflow.ops.dispatch import quiet
 from jitflow.ops.elementwise import (
     add,
     floor_divide,
@@ -95,7 +96,14 @@ def take_along_axis(x: Any, indices: Any, /, *, axis: int = -1) -> Tensor:
             f"take_along_axis: indices have rank {indices.ndim}, x has {x.ndim}"
         )
     position = normalize_axis(axis, x.ndim, "take_along_axis")
-    index = from_front(indices, x.shape[position], "take_along_axis")
+    return pick_along(
+        x, from_front(indices, x.shape[position], "take_along_axis"), axis
+    )
+
+
+def pick_along(x: Tensor, index: Tensor, axis: int) -> Tensor:
+    """`take_along_axis` for indices that are known to lie inside, from 0."""
+    position = axis % x.ndim
     lead = _lead_shape(x, index, position)
     count, size = index.shape[position], x.shape[position]
     rows = b.broadcast(moveaxis(x, position, -1), (*lead, size))
@@ -188,6 +196,8 @@ def searchsorted(
     if x1.ndim != 1:
         raise ArgumentError("searchsorted: x1 is a vector", operands={"x1": x1})
     x1 = x1 if sorter is None else take(x1, sorter)
+    if quiet() and x1.dtype is not bfloat16:
+        return wrap(np.searchsorted(x1._data, x2._data, side))  # type: ignore[call-overload]
     if isinstance(x1.shape[0], int):
         return _bisect(x1, x2, side == "right")
     below = _is_before(x1, as_column(x2), side == "right")

@@ -21,9 +21,9 @@ from jitflow.ops.searching import (
     argsort,
     eager_array,
     nonzero,
+    pick_along,
     sort,
     take,
-    take_along_axis,
     unique_values,
 )
 from jitflow.tensor.tensor import Tensor, wrap
@@ -130,8 +130,8 @@ def lexsort(keys: Any, /, *, axis: int = -1) -> Tensor:
     columns = [as_tensor(k) for k in keys]
     order = argsort(columns[0], axis=axis)
     for column in columns[1:]:
-        step = argsort(take_along_axis(column, order, axis=axis), axis=axis)
-        order = take_along_axis(order, step, axis=axis)
+        step = argsort(pick_along(column, order, axis), axis=axis)
+        order = pick_along(order, step, axis)
     return order
 
 
@@ -191,13 +191,12 @@ def unique(
     more = return_index or return_inverse or return_counts
     if size is not None and axis is None and not more:
         return _sized_unique(reshape(as_tensor(x), (-1,)), size, fill_value)
-    found = np.unique(
-        eager_array("unique", x),
-        return_index=return_index,
-        return_inverse=return_inverse,
-        return_counts=return_counts,
-        axis=axis,
-    )
+    how: dict[str, Any] = {
+        "return_index": return_index,
+        "return_inverse": return_inverse,
+        "return_counts": return_counts,
+    }
+    found = np.unique(eager_array("unique", x), axis=axis, **how)
     return tuple(map(wrap, found)) if more else wrap(found)
 
 
@@ -217,6 +216,10 @@ def _flat(x: Any) -> Tensor:
     return reshape(as_tensor(x), (-1,))
 
 
+def _arrays(name: str, x1: Any, x2: Any) -> tuple[np.ndarray, np.ndarray]:
+    return eager_array(name, x1), eager_array(name, x2)
+
+
 def union1d(x1: Any, x2: Any, /) -> Tensor:
     """Distinct elements of either, ascending."""
     return unique_values(concat([_flat(x1), _flat(x2)]))
@@ -224,17 +227,14 @@ def union1d(x1: Any, x2: Any, /) -> Tensor:
 
 def intersect1d(x1: Any, x2: Any, /) -> Tensor:
     """Distinct elements of both, ascending."""
-    arrays = (eager_array("intersect1d", x) for x in (x1, x2))
-    return wrap(np.intersect1d(*arrays))
+    return wrap(np.intersect1d(*_arrays("intersect1d", x1, x2)))
 
 
 def setdiff1d(x1: Any, x2: Any, /) -> Tensor:
     """Distinct elements of x1 that are not in x2, ascending."""
-    arrays = (eager_array("setdiff1d", x) for x in (x1, x2))
-    return wrap(np.setdiff1d(*arrays))
+    return wrap(np.setdiff1d(*_arrays("setdiff1d", x1, x2)))
 
 
 def setxor1d(x1: Any, x2: Any, /) -> Tensor:
     """Distinct elements of exactly one, ascending."""
-    arrays = (eager_array("setxor1d", x) for x in (x1, x2))
-    return wrap(np.setxor1d(*arrays))
+    return wrap(np.setxor1d(*_arrays("setxor1d", x1, x2)))

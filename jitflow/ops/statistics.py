@@ -24,7 +24,7 @@ from jitflow.ops.manipulation import (
     moveaxis,
     reshape,
 )
-from jitflow.ops.searching import searchsorted, take_along_axis
+from jitflow.ops.searching import pick_along, searchsorted
 from jitflow.tensor.tensor import Tensor
 
 __all__ = [
@@ -73,7 +73,7 @@ def average(
             )
         spread = tuple(d if i in axes else 1 for i, d in enumerate(x.shape))
         w = b.broadcast(reshape(w, spread), x.shape)
-    how = {"axis": axes, "keepdims": keepdims}
+    how: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
     return e.divide(r.sum(e.multiply(x, w), **how), r.sum(w, **how))
 
 
@@ -123,7 +123,7 @@ def order_statistic(rows: Tensor, counts: Tensor, q: Tensor, method: str) -> Ten
     ends = (b.cast(e.maximum(p, 0), int64) for p in (low, e.ceil(place)))
     size = r.size_of(rows, (rows.ndim - 1,))
     safe = [e.minimum(i, e.maximum(e.subtract(size, 1), 0)) for i in ends]
-    first, second = (take_along_axis(rows, i, axis=-1) for i in safe)
+    first, second = (pick_along(rows, i, -1) for i in safe)
     share = b.cast(_share(place, low, method), rows.dtype)
     # Between two equal infinities the difference would be NaN.
     step = e.subtract(second, e.where(e.equal(first, second), second, first))

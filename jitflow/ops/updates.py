@@ -4,7 +4,7 @@ A key is applied to the tensor of all positions, so that it means the same as in
 ``x[key]``; the positions then direct one scatter over the flattened tensor. Of an
 integer tensor in the key that is out of bounds, `mode` tells what to do:
 
-- None: an error in eager code; while tracing as ``"clip"``.
+- None: an error, as in ``x[key]``.
 - ``"clip"``: the nearest element.
 - ``"drop"`` or ``"fill"``: no update; ``get`` gives its `fill_value`.
 """
@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from compiler.ir.types import TensorType
 from jitflow.dtypes import bool_, int64
 from jitflow.errors import ArgumentError, DTypeError
@@ -20,8 +22,9 @@ from jitflow.ops import elementwise as e
 from jitflow.ops.coerce import as_tensor, normalize_axis
 from jitflow.ops.dispatch import builder as b
 from jitflow.ops.indexing import expand_key, getitem
-from jitflow.ops.manipulation import broadcast_to, reshape
-from jitflow.tensor.tensor import Tensor
+from jitflow.ops.manipulation import broadcast_arrays, broadcast_to, reshape, stack
+from jitflow.ops.searching import from_front
+from jitflow.tensor.tensor import Operators, Tensor
 
 __all__ = ["Updater", "put_along_axis"]
 
@@ -60,6 +63,21 @@ def positions(x: Tensor, key: Any, mode: str | None) -> Tensor:
     return getitem(grid, tuple(bounded))
 
 
+def row_vectors(x: Tensor, key: Any, mode: str | None) -> Tensor | None:
+    """Index vectors of a key of integer tensors for the first dimensions, or None."""
+    given = key if isinstance(key, tuple) else (key,)
+    arrays = all(isinstance(k, Operators | np.ndarray | list) for k in given)
+    keys = expand_key(x, given) if given and arrays and mode in _MODES else []
+    indices = [k for k in keys if isinstance(k, Tensor)]
+    if not indices:
+        return None
+    bounded = [
+        from_front(k, size, f"axis {a}") if mode is None else _bounded(k, size, mode)
+        for a, (k, size) in enumerate(zip(indices, x.shape, strict=False))
+    ]
+    return stack(broadcast_arrays(*bounded), axis=-1)
+
+
 class Updater:
     """What ``x.at`` is: indexing it chooses the elements to update."""
 
@@ -92,14 +110,20 @@ class UpdateAt:
             raise DTypeError(
                 f"at[...].{combine}: takes numeric tensors, given {x.dtype}"
             )
+        vectors = row_vectors(x, self._key, mode)
+        if vectors is not None:  # whole rows at once
+            dims = tuple(range(vectors.shape[-1]))
+            updates = self._fitting(values, vectors.shape[:-1] + x.shape[len(dims) :])
+            how = {"dims": dims, "batch": 0, "mode": "fill", "combine": combine}
+            return b.scatter(x, vectors, updates, **how)
         places = positions(x, self._key, mode)
-        updates = self._fitting(values, places)
+        updates = reshape(self._fitting(values, places.shape), (places.size,))
         vectors = reshape(places, (places.size, 1))
         how = {"dims": (0,), "batch": 0, "mode": "fill", "combine": combine}
         flat = b.scatter(reshape(x, (x.size,)), vectors, updates, **how)
         return reshape(flat, x.shape)
 
-    def _fitting(self, values: Any, places: Tensor) -> Tensor:
+    def _fitting(self, values: Any, shape: Any) -> Tensor:
         tensor = as_tensor(values, like=self._x.dtype, argument="values")
         order = "biufc"
         if order.index(tensor.dtype.kind) > order.index(self._x.dtype.kind):
@@ -108,8 +132,7 @@ class UpdateAt:
                 "information",
                 fix="convert the values, or x, with jf.astype",
             )
-        values = b.cast(tensor, self._x.dtype)
-        return reshape(broadcast_to(values, places.shape), (places.size,))
+        return broadcast_to(b.cast(tensor, self._x.dtype), shape)
 
     def set(self, values: Any, /, *, mode: str | None = None) -> Tensor:
         """``x[key] = values``."""

@@ -24,7 +24,7 @@ from jitflow.ops.manipulation import expand_dims, matrix_transpose, squeeze
 from jitflow.ops.reductions import argmax
 from jitflow.ops.reductions import max as max_
 from jitflow.ops.reductions import sum as sum_
-from jitflow.ops.searching import take_along_axis
+from jitflow.ops.searching import pick_along
 from jitflow.random.keys import split
 from jitflow.random.sampling import float_dtype, normal, uniform, wide_dtype
 from jitflow.tensor.tensor import Tensor
@@ -51,7 +51,7 @@ def parameters(dtype: DType, shape: Any, *values: Any) -> tuple[Any, list[Tensor
 def first_accepted(candidates: Tensor, accepted: Tensor) -> Tensor:
     """Along the first dimension the first candidate that is accepted."""
     index = argmax(accepted, axis=0, keepdims=True)
-    return squeeze(take_along_axis(candidates, index, axis=0), 0)
+    return squeeze(pick_along(candidates, index, 0), 0)
 
 
 def _positive(key: Any, shape: Any, dtype: DType) -> Tensor:
