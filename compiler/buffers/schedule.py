@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from compiler.buffers.storage import Item, Schedule, Storage
+from compiler.buffers.windows import read_in_place
 from compiler.fusion.classify import FreeValues
 from compiler.fusion.fuse import fuse
 from compiler.fusion.group import FusedGraph, Group
@@ -41,6 +42,7 @@ class Scheduler:
         self.items: list[Item] = []
         self.storages: list[Storage] = []
         self.storage_of: dict[Value, Storage] = {}
+        self.in_place = read_in_place(fused)
 
     def parameter(self, param: Node, **place: Any) -> Storage:
         """Tell where a parameter lives."""
@@ -87,6 +89,8 @@ class Scheduler:
     # -- items --------------------------------------------------------------------
 
     def _group(self, group: Group) -> None:
+        if group.nodes[0] in self.in_place:
+            return
         if group.kind in ("loop", "copy"):
             self._kernel(group)
         elif group.kind == "constant":
@@ -132,10 +136,14 @@ class Scheduler:
         self.items.append(item)
 
     def _library(self, kind: str, node: Node) -> None:
-        reads = tuple(self.find(v) for v in node.inputs)
+        first = node.inputs[0].node if node.inputs else None
+        windows = first if first in self.in_place else None
+        inputs = (windows.inputs[0], *node.inputs[1:]) if windows else node.inputs
+        reads = tuple(self.find(v) for v in inputs)
         writes = tuple(self.new(v, node.op.name) for v in node.outputs)
-        bufs = (*reads, *writes)
-        self.items.append(Item(kind, node.op.name, bufs, reads, writes, node=node))
+        item = Item(kind, node.op.name, (*reads, *writes), reads, writes, node=node)
+        item.windows = windows
+        self.items.append(item)
 
     def copy(self, target: Storage, source: Storage, name: str = "copy") -> None:
         """Append a copy of memory."""

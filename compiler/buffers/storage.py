@@ -59,6 +59,7 @@ class Item:
         reads, writes: all storages that are touched.
         kernel, partial, of: the kernel, or the kernel item whose sums are combined.
         node: the op of a library call or of control flow.
+        windows: the `patches` op whose windows a product reads in place.
         bodies, frames: schedules inside control flow, and the memory of each.
         control: storage of the loop index, the condition or the branch number.
     """
@@ -72,6 +73,7 @@ class Item:
     partial: Partial | None = None
     of: Item | None = None
     node: Node | None = None
+    windows: Node | None = None
     bodies: tuple[Schedule, ...] = ()
     frames: tuple[Storage, ...] = ()
     control: Storage | None = None

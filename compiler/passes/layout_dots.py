@@ -95,13 +95,16 @@ def _moved(
     """The operand in a layout that fits, with its batch and contracted dimensions.
 
     The innermost dimension stays where it is if it can: the copy then moves runs of
-    elements, and an operand that other products read both ways is copied once.
+    elements, and an operand that other products read both ways is copied once. But a
+    filter, which is small beside the windows that it multiplies, gets the rows that
+    register tiles read.
     """
     if _matches(operand, batch, contract) is not None:
         return operand, batch, contract
     b, c, rank = len(batch), len(contract), operand.type.rank
     free = tuple(d for d in range(rank) if d not in batch and d not in contract)
-    if rank - 1 in free:
+    windows = node.inputs[0].node.op.name == "patches"
+    if rank - 1 in free or (windows and operand is node.inputs[1]):
         permutation, first = (*batch, *contract, *free), b
     else:
         permutation, first = (*batch, *free, *contract), rank - c

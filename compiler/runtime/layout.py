@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 import numpy as np
 
 from compiler.buffers.assign import Assignment, assign
 from compiler.buffers.storage import Item, Schedule, Storage
+from compiler.buffers.windows import is_gradient
 from compiler.ir.dims import Dim, concrete
+from compiler.ir.node import Node
 from compiler.passes.layout_dots import gemm_shape
 from compiler.runtime.gemm import Gemm, gemm_steps
 from compiler.runtime.memory import default_buffer_pool
@@ -25,6 +28,12 @@ from compiler.runtime.steps import (
     WordRef,
     Words,
     chunks_for,
+)
+from compiler.runtime.window_products import (
+    Windows,
+    window_gradient_steps,
+    window_offsets,
+    window_product_steps,
 )
 
 # Additions per chunk below which splitting work costs more than it gains.
@@ -206,11 +215,29 @@ class Layout:
         assert item.node is not None
         shape = gemm_shape(item.node)
         assert shape is not None
+        if item.windows is not None:
+            return self._window_product(item, item.windows, self.size(shape.n))
         m, n, k = (self.size(d) for d in (shape.m, shape.n, shape.k))
         batch = self.size(shape.batch)
         dtype = item.node.output.dtype
         gemm = Gemm(dtype, m, n, k, shape.trans_a, shape.trans_b, batch=batch)
         return gemm_steps(gemm, self._words(item.bufs), self.threads)
+
+    def _window_product(self, item: Item, patches: Node, columns: int) -> list[Call]:
+        assert item.node is not None
+        (x,), attrs = patches.inputs, patches.attrs
+        images, *sizes, depth = (self.size(d) for d in x.shape)
+        window = attrs["window"]
+        out = [self.size(d) for d in patches.output.shape[1 : 1 + len(window)]]
+        offsets = window_offsets(
+            *(sizes, out, window, attrs["strides"], attrs["low"], attrs["dilation"]),
+            depth,
+        )
+        windows = Windows(images, prod(sizes) * depth, depth, offsets)
+        gradient = is_gradient(item.node)
+        make = window_gradient_steps if gradient else window_product_steps
+        dtype, bufs = item.node.output.dtype, self._words(item.bufs)
+        return make(dtype, windows, columns, bufs, self.threads, "convolution")
 
     def _scan(self, item: Item) -> For:
         assert item.node is not None

@@ -27,12 +27,15 @@ from compiler.runtime.memory import default_buffer_pool
 from compiler.runtime.microgemm import NARROW_ROWS, TILE_ROWS, Tile, declarations
 from compiler.runtime.steps import Call, Words, chunks_for
 
-VERSION = "window-products-1"
+VERSION = "window-products-2"
+
+ROWS, DEEP, SHALLOW = "window_rows", "window_sums", "window_shallow_sums"
+"""The steps: the product, and the gradient of filters with many or few channels."""
 
 COLUMNS = 16
 """B's columns are a multiple of this: of the lanes of every vector."""
 GRADIENT_VECTORS, GRADIENT_ROWS = 2, 8
-"""Tiles of the filter's gradient: numbers of channels are multiples of their rows."""
+"""Tiles of the filter's gradient: numbers of channels are often multiples of them."""
 NARROW_GRADIENT_ROWS = 4
 POSITION_BLOCK = 256
 """Positions whose part of B stays in cache for all elements of the window."""
@@ -106,7 +109,7 @@ def window_product_steps(
     w = windows
     rows = w.images * w.positions
     wanted = min(threads, rows * w.taps * w.depth * columns // GRAIN)
-    fn = _step(dtype, "window_rows")
+    fn = _step(dtype, ROWS)
     chunks = chunks_for(rows, wanted)
     return [Call(fn, bufs, _ints(dtype, w, columns), rows, chunks, 1, name)]
 
@@ -122,17 +125,17 @@ def window_gradient_steps(
     size = w.taps * w.depth * columns
     wanted = min(threads, w.images * w.positions * size // GRAIN)
     chunks = chunks_for(w.images, wanted)
-    fn = _step(dtype, "window_sums")
+    fn = _step(dtype, DEEP if w.depth >= GRADIENT_ROWS else SHALLOW)
     parts = default_buffer_pool().empty((chunks, size), dtype.np)
+    if w.images * w.positions == 0:
+        parts[:] = 0  # nothing will be added up
     ints = _ints(dtype, w, columns, parts)
     first = Call(fn, bufs, ints, w.images, chunks, 1, name)
     sums = Words(parts, size, chunks, 0)
     return [first, Call(sum_step(dtype), bufs, sums, size, name=f"{name} sum")]
 
 
-def _ints(
-    dtype: DType, w: Windows, columns: int, parts: np.ndarray | int = 0
-) -> Words:
+def _ints(dtype: DType, w: Windows, columns: int, parts: np.ndarray | int = 0) -> Words:
     zeros = np.zeros(w.depth, dtype.np)
     offsets = np.ascontiguousarray(w.offsets)
     sizes = (w.positions, w.taps, w.depth, columns, w.image_size)
@@ -144,7 +147,7 @@ _INTS = ("positions", "taps", "depth", "n", "image")
 
 @cache
 def _step(dtype: DType, symbol: str) -> int:
-    """Address of ``window_rows`` or ``window_sums``, compiled once per process."""
+    """Address of the step `symbol`, compiled once per process."""
     text = window_ir(dtype, cpu_device().vector_bytes, symbol)
     parts = {"program": text, "target": "runtime", "generator": VERSION}
     return default_cache().get_or_compile(parts, lambda: text, symbol)
@@ -154,11 +157,11 @@ def _step(dtype: DType, symbol: str) -> int:
 
 
 def window_ir(dtype: DType, vector_bytes: int, symbol: str) -> str:
-    """LLVM IR text of ``window_rows`` or ``window_sums``."""
+    """LLVM IR text of the step `symbol`: `ROWS`, `DEEP` or `SHALLOW`."""
     lanes = vector_bytes // dtype.itemsize
     scalar = "float" if dtype is f32 else "double"
     wide = vector_bytes == 64
-    if symbol == "window_rows":
+    if symbol == ROWS:
         rows = TILE_ROWS if wide else NARROW_ROWS
         tiles = [Tile(scalar, lanes, v, h) for v, h in sorted(rows.items())]
         parts = [_rows_step(tiles), *map(_rows_tile, tiles)]
@@ -166,7 +169,7 @@ def window_ir(dtype: DType, vector_bytes: int, symbol: str) -> str:
         height = GRADIENT_ROWS if wide else NARROW_GRADIENT_ROWS
         counts = range(1, GRADIENT_VECTORS + 1)
         tiles = [Tile(scalar, lanes, vectors, height) for vectors in counts]
-        parts = [_sums_step(tiles), *map(_sums_tile, tiles)]
+        parts = [_sums_step(tiles, symbol), *(_sums_tile(t, symbol) for t in tiles)]
     return "\n".join([*parts, declarations(scalar, dtype, lanes)])
 
 
@@ -231,7 +234,7 @@ def _rows_step(tiles: list[Tile]) -> str:
     """Positions [lo, hi) of all images: for each panel of B, tiles of one image."""
     scalar = tiles[0].scalar
     bodies = {tile.vectors: _rows_panel(tile) for tile in tiles}
-    return _step_text("window_rows", scalar, _panels(tiles, bodies))
+    return _step_text(ROWS, scalar, _panels(tiles, bodies))
 
 
 def _rows_panel(tile: Tile) -> str:
@@ -267,7 +270,7 @@ r{v}.end:"""
 
 
 def _rows_tile(tile: Tile) -> str:
-    """``rows(x, zeros, offsets, taps, depth, rows, B, C, n)``: one tile of positions."""
+    """``rows(x, zeros, offsets, taps, depth, rows, B, C, n)``: a tile of positions."""
     lines = [
         f"define internal void @rows{tile.vectors}(ptr %X, ptr %zeros, ptr %offsets, "
         "i64 %taps, i64 %depth, i64 %rows, ptr noalias %B, ptr noalias %C, i64 %ldc) "
@@ -293,7 +296,7 @@ def _rows_tile(tile: Tile) -> str:
         lines.append(f"  %z{i}.{j} = phi {tile.vec} {zero}")
     for i in range(tile.height):
         lines.append(f"  %qt{i} = getelementptr i64, ptr %q{i}, i64 %t")
-        lines += _address(tile.scalar, f"%qt{i}", str(i))
+        lines += _address(tile.scalar, f"%qt{i}", str(i), "%X")
     lines += [
         "  br label %loop",
         "loop:",
@@ -317,31 +320,20 @@ def _rows_tile(tile: Tile) -> str:
     return "\n".join([*lines, *tile.stores(), "}"])
 
 
-def _address(scalar: str, place: str, name: str) -> list[str]:
+def _address(scalar: str, place: str, name: str, x: str) -> list[str]:
     """``%p``: where an element of a window begins; in the zeros, if outside."""
     return [
         f"  %o{name} = load i64, ptr {place}",
         f"  %out{name} = icmp slt i64 %o{name}, 0",
-        f"  %in{name} = getelementptr {scalar}, ptr %X, i64 %o{name}",
+        f"  %in{name} = getelementptr {scalar}, ptr {x}, i64 %o{name}",
         f"  %p{name} = select i1 %out{name}, ptr %zeros, ptr %in{name}",
     ]
 
 
-def _sums_step(tiles: list[Tile]) -> str:
+def _sums_step(tiles: list[Tile], symbol: str) -> str:
     """Images [lo, hi): blocks of positions, and for each all of C."""
-    height = tiles[0].height
-    bodies = {tile.vectors: _sums_panel(tile) for tile in tiles}
-    start = """
-  %x.c = add i64 %x.i, %c
-  %x.p = getelementptr @T@, ptr %X, i64 %x.c
-  %c.left = sub i64 %depth, %c
-  %rows = call i64 @llvm.smin.i64(i64 %c.left, i64 @HEIGHT@)
-  %c.t = mul i64 %t, %depth
-  %c.tc = add i64 %c.t, %c
-  %c.row = mul i64 %c.tc, %n
-  %c.p = getelementptr @T@, ptr %mine, i64 %c.row""".replace("@HEIGHT@", str(height))
-    channels = _loop("c", "0", "%depth", height, start + "\n" + _panels(tiles, bodies))
-    taps = _loop("t", "0", "%taps", 1, channels)
+    bodies = {tile.vectors: _sums_panel(tile, symbol) for tile in tiles}
+    every = (_over_cells if symbol == SHALLOW else _over_taps)(tiles, bodies)
     block = f"""
   %p.left = sub i64 %positions, %p
   %count = call i64 @llvm.smin.i64(i64 %p.left, i64 {POSITION_BLOCK})
@@ -352,7 +344,7 @@ def _sums_step(tiles: list[Tile]) -> str:
   %b.ip = add i64 %b.i, %p
   %b.row = mul i64 %b.ip, %n
   %b.p = getelementptr @T@, ptr %B, i64 %b.row
-{taps}"""
+{every}"""
     image = f"""
   %x.i = mul i64 %i, %image
   %b.i = mul i64 %i, %positions
@@ -360,53 +352,116 @@ def _sums_step(tiles: list[Tile]) -> str:
     body = f"""
   %parts.at = getelementptr ptr, ptr %ints, i64 7
   %parts = load ptr, ptr %parts.at
-  %cells.t = mul i64 %taps, %depth
-  %cells = mul i64 %cells.t, %n
-  %own = mul i64 %chunk, %cells
+  %cells = mul i64 %taps, %depth
+  %size = mul i64 %cells, %n
+  %own = mul i64 %chunk, %size
   %mine = getelementptr @T@, ptr %parts, i64 %own
 {_loop("i", "%lo", "%hi", 1, image)}"""
-    return _step_text("window_sums", tiles[0].scalar, body)
+    return _step_text(symbol, tiles[0].scalar, body)
 
 
-def _sums_panel(tile: Tile) -> str:
+def _over_taps(tiles: list[Tile], bodies: dict[int, str]) -> str:
+    """Tiles of the channels of one element of the window."""
+    height = tiles[0].height
+    body = f"""
+  %x.c = add i64 %x.i, %c
+  %x.p = getelementptr @T@, ptr %X, i64 %x.c
+  %c.left = sub i64 %depth, %c
+  %rows = call i64 @llvm.smin.i64(i64 %c.left, i64 {height})
+  %c.t = mul i64 %t, %depth
+  %cell = add i64 %c.t, %c
+  %c.row = mul i64 %cell, %n
+  %c.p = getelementptr @T@, ptr %mine, i64 %c.row
+  %o.t = add i64 %o.p, %t
+{_panels(tiles, bodies)}"""
+    return _loop("t", "0", "%taps", 1, _loop("c", "0", "%depth", height, body))
+
+
+def _over_cells(tiles: list[Tile], bodies: dict[int, str]) -> str:
+    """Tiles of several elements of the window, where each has few channels."""
+    height = tiles[0].height
+    body = f"""
+  %x.p = getelementptr @T@, ptr %X, i64 %x.i
+  %left = sub i64 %cells, %cell
+  %rows = call i64 @llvm.smin.i64(i64 %left, i64 {height})
+  %c.row = mul i64 %cell, %n
+  %c.p = getelementptr @T@, ptr %mine, i64 %c.row
+  %o.t = add i64 %o.p, 0
+{_panels(tiles, bodies)}"""
+    return _loop("cell", "0", "%cells", height, body)
+
+
+def _sums_panel(tile: Tile, symbol: str) -> str:
     v = tile.vectors
     return f"""
   %b.j{v} = getelementptr @T@, ptr %b.p, i64 %j{v}
   %c.j{v} = getelementptr @T@, ptr %c.p, i64 %j{v}
-  %o.t{v} = add i64 %o.p, %t
-  %o{v} = getelementptr i64, ptr %offsets, i64 %o.t{v}
-  call void @sums{v}(ptr %x.p, ptr %zeros, ptr %o{v}, i64 %taps, i64 %count, i64 %rows,
-    ptr %b.j{v}, ptr %c.j{v}, i64 %n, i1 %add)"""
+  %o{v} = getelementptr i64, ptr %offsets, i64 %o.t
+  call void @sums{v}(ptr %x.p, ptr %zeros, ptr %o{v}, i64 %taps, i64 %depth, i64 %cell,
+    i64 %count, i64 %rows, ptr %b.j{v}, ptr %c.j{v}, i64 %n, i1 %add)"""
 
 
-def _sums_tile(tile: Tile) -> str:
-    """``sums(x, zeros, offsets, taps, count, rows, B, C, n, add)``: some channels."""
+def _sums_tile(tile: Tile, symbol: str) -> str:
+    """``sums(x, zeros, offsets, taps, depth, cell, count, rows, B, C, n, add)``.
+
+    Rows of the filter from `cell` on: channels of one element of the window, or
+    elements with their channels, which are found each by itself.
+    """
+    shallow = symbol == SHALLOW
     lines = [
         f"define internal void @sums{tile.vectors}(ptr %X, ptr %zeros, ptr %offsets, "
-        "i64 %taps, i64 %count, i64 %rows, ptr noalias %B, ptr noalias %C, i64 %ldc, "
-        "i1 %add) noinline {",
+        "i64 %taps, i64 %depth, i64 %cell, i64 %count, i64 %rows, ptr noalias %B, "
+        "ptr noalias %C, i64 %ldc, i1 %add) noinline {",
         *("entry:", "  %last = sub i64 %rows, 1", f"  %cols = add i64 0, {tile.width}"),
     ]
     for i in range(tile.height):
         lines.append(f"  %r{i} = call i64 @llvm.smin.i64(i64 {i}, i64 %last)")
+        lines += _element(tile, i) if shallow else []
     lines += [
         *tile.results(),
         "  br label %loop",
         "loop:",
         "  %l = phi i64 [0, %entry], [%l1, %loop]",
-        "  %q = phi ptr [%offsets, %entry], [%q.next, %loop]",
+        "  %at = phi i64 [0, %entry], [%at1, %loop]",
         "  %b = phi ptr [%B, %entry], [%b.next, %loop]",
     ]
     for i, j in tile.cells:
         start = f"[zeroinitializer, %entry], [%n{i}.{j}, %loop]"
         lines.append(f"  %s{i}.{j} = phi {tile.vec} {start}")
     lines += [
-        *_address(tile.scalar, "%q", "x"),
-        *tile.products([f"ptr %px, i64 %r{i}" for i in range(tile.height)]),
+        *(_shallow_products(tile) if shallow else _deep_products(tile)),
         "  %l1 = add i64 %l, 1",
-        "  %q.next = getelementptr i64, ptr %q, i64 %taps",
+        "  %at1 = add i64 %at, %taps",
         f"  %b.next = getelementptr {tile.scalar}, ptr %b, i64 %ldc",
         "  %more = icmp slt i64 %l1, %count",
         "  br i1 %more, label %loop, label %done",
     ]
     return "\n".join([*lines, *tile.stores(), "}"])
+
+
+def _deep_products(tile: Tile) -> list[str]:
+    """Channels side by side, behind one offset."""
+    return [
+        "  %q = getelementptr i64, ptr %offsets, i64 %at",
+        *_address(tile.scalar, "%q", "x", "%X"),
+        *tile.products([f"ptr %px, i64 %r{i}" for i in range(tile.height)]),
+    ]
+
+
+def _element(tile: Tile, i: int) -> list[str]:
+    """Where row i finds its offsets, and its channel in the image."""
+    return [
+        f"  %cell{i} = add i64 %cell, %r{i}",
+        f"  %tap{i} = sdiv i64 %cell{i}, %depth",
+        f"  %ch{i} = srem i64 %cell{i}, %depth",
+        f"  %q{i} = getelementptr i64, ptr %offsets, i64 %tap{i}",
+        f"  %x{i} = getelementptr {tile.scalar}, ptr %X, i64 %ch{i}",
+    ]
+
+
+def _shallow_products(tile: Tile) -> list[str]:
+    lines = []
+    for i in range(tile.height):
+        lines.append(f"  %qa{i} = getelementptr i64, ptr %q{i}, i64 %at")
+        lines += _address(tile.scalar, f"%qa{i}", str(i), f"%x{i}")
+    return lines + tile.products([f"ptr %p{i}, i64 0" for i in range(tile.height)])
