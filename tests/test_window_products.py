@@ -61,7 +61,7 @@ def positions(case: Any) -> tuple[int, ...]:
 def windows_of(case: Any) -> Windows:
     images, sizes, depth, _, window, strides, low, dilation = case
     place = (sizes, positions(case), window, strides, low, dilation)
-    table = window_offsets(*place, depth)
+    table = window_offsets(*place, (1,) * len(sizes), depth)
     return Windows(images, int(np.prod(sizes)) * depth, depth, table)
 
 
@@ -155,7 +155,8 @@ def test_vectors_of_other_cpus(dtype: DType) -> None:
 
 
 def test_offsets_of_a_small_image() -> None:
-    table = window_offsets((2, 3), (2, 3), (3, 1), (1, 1), (1, 0), (1, 1), depth=10)
+    ones = (1, 1)
+    table = window_offsets((2, 3), (2, 3), (3, 1), ones, (1, 0), ones, ones, depth=10)
     expected = [
         [-1, 0, 30],
         [-1, 10, 40],
@@ -165,6 +166,13 @@ def test_offsets_of_a_small_image() -> None:
         [20, 50, -1],
     ]
     assert table.tolist() == expected
+
+
+def test_offsets_between_spaced_elements() -> None:
+    one = (1,)
+    table = window_offsets((2,), (4,), (3,), one, (2,), one, (2,), depth=5)
+    # The image is seen as 0, none, 5, with two zeros in front.
+    assert table.tolist() == [[-1, -1, 0], [-1, 0, -1], [0, -1, 5], [-1, 5, -1]]
 
 
 # -- whole programs -------------------------------------------------------------------
@@ -215,8 +223,8 @@ def in_place(made: Executable) -> int:
     [
         ((3, 6, 7, 16), (3, 3, 16, 32), {}, 3),
         ((3, 6, 7, 16), (3, 2, 16, 16), {"dilation": (2, 1)}, 3),
-        # The gradient of a strided one has zeros between its elements.
-        ((3, 7, 7, 16), (3, 3, 16, 32), {"strides": (2, 2)}, 2),
+        ((3, 7, 7, 16), (3, 3, 16, 32), {"strides": (2, 2)}, 3),
+        ((3, 8, 6, 16), (3, 2, 16, 32), {"strides": (3, 2), "low": (0, 0)}, 3),
         # The gradient of few channels, odd numbers of them, and groups are written.
         ((3, 6, 7, 3), (3, 3, 3, 32), {}, 2),
         ((3, 6, 7, 16), (3, 3, 16, 7), {}, 1),

@@ -59,7 +59,7 @@ def _fits(patches: Node, gradient: bool) -> bool:
     (x,), attrs = patches.inputs, patches.attrs
     spatial = len(attrs["window"])
     depth = x.shape[-1]
-    if set(attrs["spacing"]) != {1} or not _static(x) or not _static(patches.output):
+    if not _static(x) or not _static(patches.output):
         return False
     assert isinstance(depth, int)
     length = prod(attrs["window"]) * depth

@@ -231,7 +231,7 @@ class Layout:
         out = [self.size(d) for d in patches.output.shape[1 : 1 + len(window)]]
         offsets = window_offsets(
             *(sizes, out, window, attrs["strides"], attrs["low"], attrs["dilation"]),
-            depth,
+            *(attrs["spacing"], depth),
         )
         windows = Windows(images, prod(sizes) * depth, depth, offsets)
         gradient = is_gradient(item.node)

@@ -8,7 +8,18 @@ zeros are read. Register tiles as in `microgemm` read x through the table; the c
 of B are read in place, so their number is a multiple of `COLUMNS`.
 
 Measured on two Zen 5 cores, f32, 64 images of 14x14, 3x3 windows, 32 and 64 channels,
-in ms, against windows that are written and multiplied by `microgemm`: @TABLE@
+in µs, against windows that are written and multiplied by `microgemm` or OpenBLAS:
+
+=====================  ========  ================  ===============
+product                in place  written, tiles    written, BLAS
+=====================  ========  ================  ===============
+forward                     950  230 + 900         230 + 3,130
+input's gradient            950  470 + 1,130       850 + 2,530
+filter's gradient         1,010  (as above) 1,190  (as above) 2,060
+=====================  ========  ================  ===============
+
+For 64 images of 28x28 with one channel, 32 columns: forward 230 against 315 + 150,
+filter's gradient 230 against 180 over the same written windows.
 """
 
 from __future__ import annotations
@@ -76,15 +87,21 @@ def window_offsets(
     strides: Ints,
     low: Ints,
     dilation: Ints,
+    spacing: Ints,
     depth: int,
 ) -> np.ndarray:
-    """The table of an image of spatial `sizes` whose elements have `depth` channels."""
+    """The table of an image of spatial `sizes` whose elements have `depth` channels.
+
+    The attributes are those of `patches`; between elements of the image, where its
+    `spacing` puts zeros, nothing is read either.
+    """
     total = np.zeros((1, 1), np.int64)
     inside = np.ones((1, 1), bool)
-    axes = zip(sizes, out, window, strides, low, dilation, strict=True)
-    for size, places, reach, stride, before, apart in axes:
+    axes = zip(sizes, out, window, strides, low, dilation, spacing, strict=True)
+    for size, places, reach, stride, before, apart, space in axes:
         at = np.arange(places)[:, None] * stride + np.arange(reach) * apart - before
-        fits = (at >= 0) & (at < size)
+        at, rest = np.divmod(at, space)
+        fits = (at >= 0) & (at < size) & (rest == 0)
         total = _outer(total * size, at, np.add)
         inside = _outer(inside, fits, np.logical_and)
     return np.where(inside, total * depth, -1)
