@@ -24,6 +24,7 @@ from compiler.options import Options
 from compiler.passes.pipeline import run_pipeline
 from compiler.passes.report import PipelineReport
 from compiler.runtime.executable import Executable
+from compiler.runtime.prepare import routines_for
 from compiler.runtime.threadpool import ThreadPool, default_pool
 from compiler.stages import Stages
 
@@ -109,7 +110,8 @@ def _compile(graph: Graph, options: Options) -> Compiled:
     lowered = lower_graph(graph, options, dumper)
     clock = _Clock(lowered.seconds)
     programs = programs_of(lowered.schedule)
-    addresses = compile_programs(list(programs.values()), options.emitter)
+    with routines_for(lowered.schedule):
+        addresses = compile_programs(list(programs.values()), options.emitter)
     kernels = dict(zip(programs, addresses, strict=True))
     compiled = Compiled(lowered, kernels, options)
     clock("kernels")
