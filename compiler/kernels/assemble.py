@@ -60,6 +60,10 @@ def index_leaves(body: Body) -> list[Affine]:
 def assemble(
     body: Body, nest: Nest, row_initialised: set[str]
 ) -> tuple[Statement, ...]:
+    """The statements of a program: the body's, resolved, inside the loops of a nest.
+
+    `row_initialised` names the buffers that each row fills before it accumulates.
+    """
     fix = Resolver(nest)
     inner_loops = range(nest.rows, len(nest.groups))
     result: list[Statement] = [_resolved(s, fix) for s in body.declare]
